@@ -1,0 +1,48 @@
+# Tidegate from a checkout. Each target is idempotent; `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.requirements
+export SAM_CLI_TELEMETRY := 0
+
+.PHONY: help setup demo test unit check lock clean
+
+help: ## what can be done here
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## build .venv from the pinned requirements
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Tidegate needs Python 3.11 or later; name one: make $@ PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lock: ## pin the requirements again (needs uv)
+	export UV_CUSTOM_COMPILE_COMMAND="make lock"; \
+	compile="uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --no-strip-extras --universal --python-version 3.11"; \
+	$$compile requirements/dev.in -o requirements/dev.txt && \
+	$$compile requirements/runtime.in -c requirements/dev.txt -o layers/core/requirements.txt
+
+demo: setup ## the main job, in the embedded cloud, in two minutes
+	$(BIN)/tidegate demo
+
+test: setup ## every test this machine can run
+	$(BIN)/pytest
+
+unit: setup ## the tests that need nothing but Python, in seconds
+	$(BIN)/pytest tests/unit -q
+
+check: setup ## ruff, types, import contracts, cfn-lint, sam validate
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+clean: ## stop the embedded cloud, forget what was built
+	-[ ! -x $(BIN)/tidegate ] || $(BIN)/tidegate local down
+	rm -rf .aws-sam .tidegate .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Tidegate's core: the domain, the steps of its state machines, and what connects them to AWS."""

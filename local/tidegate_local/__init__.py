@@ -1,0 +1,1 @@
+"""The embedded cloud: everything Tidegate needs of AWS, on one machine."""
