@@ -1,0 +1,142 @@
+"""A plan: which services of a release change, from which task definition, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tidegate.domain.ids import content_hash
+
+# What RegisterTaskDefinition takes, of what DescribeTaskDefinition gives (ECS API reference). Everything else
+# (revision, status, registeredAt, compatibilities, …) is ECS's own note on a revision.
+REGISTER_FIELDS = frozenset(
+    {
+        "family",
+        "taskRoleArn",
+        "executionRoleArn",
+        "networkMode",
+        "containerDefinitions",
+        "volumes",
+        "placementConstraints",
+        "requiresCompatibilities",
+        "cpu",
+        "memory",
+        "pidMode",
+        "ipcMode",
+        "proxyConfiguration",
+        "inferenceAccelerators",
+        "ephemeralStorage",
+        "runtimePlatform",
+        "enableFaultInjection",
+    }
+)
+
+
+def shape(task_definition: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a task definition that decides what runs: what can be registered again."""
+    return {
+        key: value
+        for key, value in task_definition.items()
+        if key in REGISTER_FIELDS and value not in (None, [], {}, "")
+    }
+
+
+def with_images(task_definition: Mapping[str, Any], images: Mapping[str, str]) -> dict[str, Any]:
+    """A task definition whose containers named in `images` run those images; every other field is kept."""
+    replaced = shape(task_definition)
+    replaced["containerDefinitions"] = [
+        {**container, "image": images.get(container["name"], container["image"])}
+        for container in task_definition["containerDefinitions"]
+    ]
+    return replaced
+
+
+def same_shape(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return content_hash(shape(one)) == content_hash(shape(other))
+
+
+def differences(old: Any, new: Any, path: str = "") -> list[dict[str, Any]]:
+    """What changes between two shapes, a line each: `{"path", "from", "to"}`; containers are matched by name."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        lines: list[dict[str, Any]] = []
+        for key in sorted({*old, *new}):
+            lines += differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+        return lines
+    if _named(old) and _named(new):
+        before, after = ({item["name"]: item for item in side} for side in (old, new))
+        return [
+            line
+            for name in sorted({*before, *after})
+            for line in differences(before.get(name), after.get(name), f"{path}[{name}]")
+        ]
+    return [] if old == new else [{"path": path, "from": old, "to": new}]
+
+
+def _named(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, Mapping) and "name" in item for item in value)
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePlan:
+    """One service's part.
+
+    `base` is the task definition whose shape the new revision takes, `previous` the one that runs and is gone
+    back to; `target` is known when an existing revision is to run (a rollback, an unchanged service), and None
+    when a new one is registered from `base` with `image` in `container`.
+    """
+
+    key: str
+    service: str
+    wave: int
+    image: str
+    digest: str
+    image_uri: str
+    container: str
+    base: str
+    previous: str
+    target: str | None
+    changed: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def from_json(cls, item: Mapping[str, Any]) -> ServicePlan:
+        return cls(**{**item, "wave": int(item["wave"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    cluster: str
+    services: tuple[ServicePlan, ...]
+
+    @property
+    def hash(self) -> str:
+        return content_hash(self.to_json())
+
+    @property
+    def changed(self) -> tuple[ServicePlan, ...]:
+        return tuple(service for service in self.services if service.changed)
+
+    def service(self, key: str) -> ServicePlan:
+        return next(service for service in self.services if service.key == key)
+
+    def waves(self) -> list[list[str]]:
+        """Keys of the services that change, wave by wave in rising order; an empty wave is left out."""
+        return waves_of(self.changed)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"cluster": self.cluster, "services": [service.to_json() for service in self.services]}
+
+    @classmethod
+    def from_json(cls, item: Mapping[str, Any]) -> Plan:
+        services: Sequence[Mapping[str, Any]] = item["services"]
+        return cls(item["cluster"], tuple(ServicePlan.from_json(service) for service in services))
+
+
+def waves_of(services: Iterable[ServicePlan]) -> list[list[str]]:
+    by_wave: dict[int, list[str]] = {}
+    for service in services:
+        by_wave.setdefault(service.wave, []).append(service.key)
+    return [sorted(by_wave[wave]) for wave in sorted(by_wave)]

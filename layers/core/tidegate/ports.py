@@ -1,0 +1,218 @@
+"""Everything outside, as Protocols: what the steps need of AWS, in the steps' own words.
+
+Adapters turn every failure of a call into an error of `domain.errors`: TransientError where asking again helps,
+OutsideError where it does not; what is simply not there is a None or an empty answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from tidegate.domain.rollout import EcsDeployment, ServiceState
+
+Item = Mapping[str, Any]
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The time in UTC, with a time zone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    pk: str
+    sk: str
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Write an item whole, if the stored one has these attributes with these values.
+
+    In `expect`, None stands for "the attribute is absent"; `{}` writes in any case; `{"pk": None}` only creates.
+    """
+
+    key: Key
+    item: Item
+    expect: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    key: Key
+    expect: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Write nothing, but let the transaction fail unless the stored item has these values."""
+
+    key: Key
+    expect: Mapping[str, Any]
+
+
+Write = Put | Delete | Check
+
+
+class ConditionFailedError(Exception):
+    """A transaction was not carried out; `index` is the first write whose condition did not hold."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__(f"the condition of write {index} does not hold")
+        self.index = index
+
+
+class Store(Protocol):
+    """The one table. Items are JSON (text, whole numbers, booleans, None, lists, mappings); reads are strongly
+    consistent but for `query_kind`, which reads the index by time."""
+
+    def get(self, key: Key) -> Item | None: ...
+
+    def query(
+        self, pk: str, prefix: str = "", *, newest_first: bool = False, limit: int | None = None
+    ) -> Iterator[Item]:
+        """Items of one partition whose sort key starts with `prefix`, in the order of the sort key."""
+
+    def query_kind(self, kind: str, *, since: str = "", newest_first: bool = False) -> Iterator[Item]:
+        """Items with this `kind` attribute by their `at` attribute (ISO 8601), from `since` on."""
+
+    def transact(self, writes: Sequence[Write]) -> None:
+        """All writes (at most 100) or none. Raises ConditionFailedError, or TransientError when it is not known
+        whether they were carried out."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDefinition:
+    """`content` is what DescribeTaskDefinition says, whole; `tags` as a plain mapping; `active` its status."""
+
+    arn: str
+    family: str
+    active: bool
+    content: Mapping[str, Any]
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedTask:
+    """A task of an ECS deployment that stopped; `stopped_at` is ISO 8601.
+
+    `containers` are `{"name", "exit_code" (None when it never ran), "reason"}`.
+    """
+
+    arn: str
+    stopped_at: str
+    stop_code: str
+    reason: str
+    task_definition: str
+    containers: Sequence[Mapping[str, Any]]
+
+    @property
+    def id(self) -> str:
+        return self.arn.rsplit("/", 1)[-1]
+
+
+class Containers(Protocol):
+    """Amazon ECS."""
+
+    def services(self, cluster: str, names: Sequence[str]) -> dict[str, ServiceState]:
+        """By ECS name; a service that ECS does not know is left out, as are all when the cluster is missing."""
+
+    def task_definition(self, name: str) -> TaskDefinition | None:
+        """By ARN, by `family:revision`, or by family (its newest active revision)."""
+
+    def revisions(self, family: str) -> Iterator[str]:
+        """ARNs of a family's active revisions, newest first."""
+
+    def register(self, content: Mapping[str, Any], tags: Mapping[str, str]) -> TaskDefinition:
+        """A new revision with these fields (those that `domain.plan.shape` keeps) and tags."""
+
+    def update_service(self, cluster: str, service: str, task_definition: str) -> EcsDeployment:
+        """Start a rolling deployment; gives the PRIMARY deployment of the answer."""
+
+    def stopped_tasks(self, cluster: str, service: str, deployment_id: str) -> list[StoppedTask]:
+        """Those of one ECS deployment that ECS still remembers (about an hour), newest first."""
+
+
+class Images(Protocol):
+    """Amazon ECR."""
+
+    def uri(self, repository: str) -> str | None:
+        """The repository's address for `docker pull`, without tag; None when there is no such repository."""
+
+    def digest(self, repository: str, tag: str) -> str | None: ...
+
+    def exists(self, repository: str, digest: str) -> bool: ...
+
+
+class References(Protocol):
+    """Secrets Manager and SSM, as far as a task definition points to them. Values are never read."""
+
+    def missing(self, value_froms: Sequence[str]) -> list[str]:
+        """Those that point to a secret or parameter that does not exist."""
+
+
+class Alarms(Protocol):
+    def in_alarm(self, names: Sequence[str]) -> list[str]:
+        """Names of those CloudWatch alarms (metric or composite) that are in ALARM."""
+
+
+class Logs(Protocol):
+    def tail(self, group: str, stream: str, lines: int) -> list[str]:
+        """The last lines of a log stream; empty when there is none."""
+
+
+class Registry(Protocol):
+    """SSM Parameter Store under `/tidegate/`."""
+
+    def manifest(self, system: str, environment: str) -> object | None:
+        """The registered manifest as plain data, or None."""
+
+    def environments(self, system: str) -> list[str]:
+        """Environments the system is registered in, sorted."""
+
+    def publish_image(self, system: str, environment: str, image: str, uri: str) -> None:
+        """Tell IaC tools what runs: `/tidegate/<system>/<environment>/image/<image>`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """`status` as Step Functions has it: RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE."""
+
+    arn: str
+    status: str
+    stopped_at: datetime | None = None
+
+    @property
+    def running(self) -> bool:
+        return self.status == "RUNNING"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """`new` is False when an execution of that name exists already."""
+
+    arn: str
+    new: bool
+
+
+class Executions(Protocol):
+    """AWS Step Functions."""
+
+    def start(self, machine: str, name: str, payload: Mapping[str, Any]) -> Started:
+        """Start `deploy` or `rollback` under a name that is used only once."""
+
+    def describe(self, arn: str) -> Execution | None: ...
+
+    def succeed(self, token: str, output: Mapping[str, Any]) -> bool:
+        """Answer a waiting task; False when nobody waits with that token any more."""
+
+
+class Bus(Protocol):
+    def emit(self, detail_type: str, detail: Mapping[str, Any]) -> None:
+        """Put an event with source `tidegate` on the default bus."""
+
+
+class Metrics(Protocol):
+    def count(self, name: str, value: float = 1, unit: str = "Count", **dimensions: str) -> None: ...
