@@ -129,7 +129,11 @@ class Containers(Protocol):
         """A new revision with these fields (those that `domain.plan.shape` keeps) and tags."""
 
     def update_service(self, cluster: str, service: str, task_definition: str) -> EcsDeployment:
-        """Start a rolling deployment; gives the PRIMARY deployment of the answer."""
+        """Start a rolling deployment; gives the PRIMARY deployment of the answer.
+
+        ECS starts none when the PRIMARY runs this task definition already: then that one is given. Raises
+        NotFoundError when there is no such active service.
+        """
 
     def stopped_tasks(self, cluster: str, service: str, deployment_id: str) -> list[StoppedTask]:
         """Those of one ECS deployment that ECS still remembers (about an hour), newest first."""
@@ -167,10 +171,16 @@ class Registry(Protocol):
     """SSM Parameter Store under `/tidegate/`."""
 
     def manifest(self, system: str, environment: str) -> object | None:
-        """The registered manifest as plain data, or None."""
+        """The registered manifest as plain data, or None. Raises BadManifestError when it is not JSON."""
+
+    def put_manifest(self, system: str, environment: str, data: object) -> None:
+        """Register a manifest in an environment; one over 8 KB goes to the table and is pointed to."""
 
     def environments(self, system: str) -> list[str]:
         """Environments the system is registered in, sorted."""
+
+    def systems(self) -> list[tuple[str, str]]:
+        """Every registered (system, environment), sorted."""
 
     def publish_image(self, system: str, environment: str, image: str, uri: str) -> None:
         """Tell IaC tools what runs: `/tidegate/<system>/<environment>/image/<image>`."""
@@ -216,3 +226,20 @@ class Bus(Protocol):
 
 class Metrics(Protocol):
     def count(self, name: str, value: float = 1, unit: str = "Count", **dimensions: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """All of it: what a step's `run(event, ports)` is given."""
+
+    store: Store
+    containers: Containers
+    images: Images
+    references: References
+    alarms: Alarms
+    logs: Logs
+    registry: Registry
+    executions: Executions
+    bus: Bus
+    metrics: Metrics
+    clock: Clock
