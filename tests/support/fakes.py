@@ -1,0 +1,64 @@
+"""Everything outside, in memory: `World()` has each fake by its port's name and the `Ports` made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tidegate.ports import Ports
+
+from tests.support.clock import FakeClock
+from tests.support.containers import FakeContainers, FakeService
+from tests.support.lookups import FakeAlarms, FakeImages, FakeLogs, FakeReferences, FakeRegistry
+from tests.support.orchestration import FakeBus, FakeExecutions, FakeMetrics
+from tests.support.store import FakeStore
+
+__all__ = [
+    "FakeAlarms",
+    "FakeBus",
+    "FakeClock",
+    "FakeContainers",
+    "FakeExecutions",
+    "FakeImages",
+    "FakeLogs",
+    "FakeMetrics",
+    "FakeReferences",
+    "FakeRegistry",
+    "FakeService",
+    "FakeStore",
+    "World",
+]
+
+
+@dataclass
+class World:
+    clock: FakeClock = field(default_factory=FakeClock)
+    store: FakeStore = field(default_factory=FakeStore)
+    images: FakeImages = field(default_factory=FakeImages)
+    references: FakeReferences = field(default_factory=FakeReferences)
+    alarms: FakeAlarms = field(default_factory=FakeAlarms)
+    logs: FakeLogs = field(default_factory=FakeLogs)
+    registry: FakeRegistry = field(default_factory=FakeRegistry)
+    bus: FakeBus = field(default_factory=FakeBus)
+    metrics: FakeMetrics = field(default_factory=FakeMetrics)
+    containers: FakeContainers = field(init=False)
+    executions: FakeExecutions = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.containers = FakeContainers(self.clock)
+        self.executions = FakeExecutions(self.clock)
+
+    @property
+    def ports(self) -> Ports:
+        return Ports(
+            store=self.store,
+            containers=self.containers,
+            images=self.images,
+            references=self.references,
+            alarms=self.alarms,
+            logs=self.logs,
+            registry=self.registry,
+            executions=self.executions,
+            bus=self.bus,
+            metrics=self.metrics,
+            clock=self.clock,
+        )

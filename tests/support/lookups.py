@@ -1,0 +1,129 @@
+"""What is only looked up: images, references, alarms, logs, the registry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from tidegate.domain.errors import BadManifestError
+
+from tests.support.scripted import Scripted, recorded
+
+REGISTRY_HOST = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+
+
+class FakeImages(Scripted):
+    def __init__(self) -> None:
+        super().__init__()
+        self.repositories: dict[str, dict[str, set[str]]] = {}
+
+    @recorded
+    def uri(self, repository: str) -> str | None:
+        return f"{REGISTRY_HOST}/{repository}" if repository in self.repositories else None
+
+    @recorded
+    def digest(self, repository: str, tag: str) -> str | None:
+        images = self.repositories.get(repository, {})
+        return next((digest for digest, tags in images.items() if tag in tags), None)
+
+    @recorded
+    def exists(self, repository: str, digest: str) -> bool:
+        return digest in self.repositories.get(repository, {})
+
+    def add_repository(self, repository: str) -> None:
+        self.repositories.setdefault(repository, {})
+
+    def push(self, repository: str, digest: str, tag: str | None = None) -> str:
+        """An image; a tag moves to it from the image that had it. Gives the digest."""
+        self.add_repository(repository)
+        images = self.repositories[repository]
+        images.setdefault(digest, set())
+        if tag is not None:
+            for tags in images.values():
+                tags.discard(tag)
+            images[digest].add(tag)
+        return digest
+
+    def delete(self, repository: str, digest: str) -> None:
+        del self.repositories[repository][digest]
+
+
+class FakeReferences(Scripted):
+    """`secrets` are ARNs, `parameters` names (with their leading slash where they have one)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.secrets: set[str] = set()
+        self.parameters: set[str] = set()
+
+    @recorded
+    def missing(self, value_froms: Sequence[str]) -> list[str]:
+        return [value for value in dict.fromkeys(value_froms) if not self._exists(value)]
+
+    def _exists(self, value: str) -> bool:
+        if not value.startswith("arn:"):
+            return value in self.parameters
+        parts = value.split(":")
+        if parts[2] == "secretsmanager":
+            return ":".join(parts[:7]) in self.secrets
+        name = parts[5].removeprefix("parameter")
+        return name in self.parameters or name.removeprefix("/") in self.parameters
+
+
+class FakeAlarms(Scripted):
+    def __init__(self) -> None:
+        super().__init__()
+        self.alarming: set[str] = set()
+
+    @recorded
+    def in_alarm(self, names: Sequence[str]) -> list[str]:
+        return [name for name in dict.fromkeys(names) if name in self.alarming]
+
+
+class FakeLogs(Scripted):
+    def __init__(self) -> None:
+        super().__init__()
+        self.streams: dict[tuple[str, str], list[str]] = {}
+
+    @recorded
+    def tail(self, group: str, stream: str, lines: int) -> list[str]:
+        return self.streams.get((group, stream), [])[-lines:]
+
+    def write(self, group: str, stream: str, *lines: str) -> None:
+        self.streams.setdefault((group, stream), []).extend(lines)
+
+
+class FakeRegistry(Scripted):
+    """`texts` are the registered manifests as stored: a test may put anything there that IaC could have written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: dict[tuple[str, str], str] = {}
+        self.images: dict[tuple[str, str, str], str] = {}
+
+    @recorded
+    def manifest(self, system: str, environment: str) -> object | None:
+        text = self.texts.get((system, environment))
+        if text is None:
+            return None
+        try:
+            data: object = json.loads(text)
+        except ValueError:
+            raise BadManifestError(f"/tidegate/{system}/{environment} is not JSON") from None
+        return data
+
+    @recorded
+    def put_manifest(self, system: str, environment: str, data: object) -> None:
+        self.texts[system, environment] = json.dumps(data)
+
+    @recorded
+    def environments(self, system: str) -> list[str]:
+        return sorted(environment for name, environment in self.texts if name == system)
+
+    @recorded
+    def systems(self) -> list[tuple[str, str]]:
+        return sorted(self.texts)
+
+    @recorded
+    def publish_image(self, system: str, environment: str, image: str, uri: str) -> None:
+        self.images[system, environment, image] = uri
