@@ -1,0 +1,156 @@
+"""The manifest, and what it says about one environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import ClassVar
+
+from pydantic import Field
+
+from tidegate.domain.errors import NotFoundError
+from tidegate.domain.manifest.environment import Environment
+from tidegate.domain.manifest.fields import EnvironmentName, ImageKey, SecretName, ServiceKey, SystemName
+from tidegate.domain.manifest.parts import (
+    Database,
+    Environment,
+    Image,
+    Migrations,
+    Part,
+    Secret,
+    Service,
+    Smoke,
+)
+from tidegate.domain.manifest.problems import one_of, shown, suggestion
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedService:
+    """A service as one environment has it: overrides applied, defaults filled in.
+
+    `service` is the ECS service name, `image` a key of the manifest's images, `repository` and `tag` (a template, see
+    `tags.render_tag`) that image's own. `container` is None for "the only one of the task definition".
+    """
+
+    key: str
+    service: str
+    image: str
+    repository: str
+    tag: str
+    container: str | None
+    wave: int
+    smoke: Smoke | None
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentView:
+    """What the manifest says about one environment. `services` are in the order they roll: by wave, then by key."""
+
+    system: str
+    name: str
+    settings: Environment
+    images: Mapping[str, Image]
+    services: Mapping[str, ResolvedService]
+    database: Database | None
+    migrations: Migrations | None
+    secrets: Mapping[str, Secret]
+
+    @property
+    def region(self) -> str:
+        return self.settings.region
+
+    @property
+    def cluster(self) -> str:
+        return self.settings.cluster
+
+    def waves(self) -> tuple[tuple[ResolvedService, ...], ...]:
+        """The services of each wave, first wave first; no wave is empty, whatever the numbers in the manifest."""
+        return tuple(
+            tuple(wave) for _, wave in groupby(self.services.values(), key=lambda service: service.wave)
+        )
+
+
+class Manifest(Part):
+    """A system's manifest. Make it with `parse_manifest`: only that applies the rules of `checks.py`."""
+
+    noun: ClassVar[str] = "the manifest"
+
+    system: SystemName = Field(description="Name of the system.", examples=["arive"])
+    images: Mapping[ImageKey, Image] = Field(
+        default_factory=dict,
+        description="What is built, by a name of your choice.",
+        examples=[{"app": {"repository": "arive-api", "tag": "{commit}"}}],
+    )
+    services: Mapping[ServiceKey, Service] = Field(
+        default_factory=dict,
+        description="The ECS services released together, by a name of your choice.",
+        examples=[{"api": {"service": "arive-api", "image": "app"}}],
+    )
+    database: Database | None = Field(
+        default=None,
+        description="The database that snapshot and wake act on.",
+        examples=[{"cluster": "arive-cluster"}, {"instance": "harvestry-db"}],
+    )
+    migrations: Migrations | None = Field(
+        default=None,
+        description="How a release changes the database's schema before its services roll.",
+        examples=[{"runner": "task", "service": "api", "command": ["litestar", "database", "upgrade"]}],
+    )
+    secrets: Mapping[SecretName, Secret] = Field(
+        default_factory=dict,
+        description="Secrets that are rotated, by their name in Secrets Manager.",
+        examples=[
+            {"arive/production/database": {"kind": "postgres", "admin": "arive/production/database-admin"}}
+        ],
+    )
+    environments: Mapping[EnvironmentName, Environment] = Field(
+        min_length=1,
+        description="The places the system runs, at least one.",
+        examples=[{"production": {"region": "us-east-1", "cluster": "arive-cluster"}}],
+    )
+
+    def for_environment(self, name: str) -> EnvironmentView:
+        """The manifest as the environment `name` has it; NotFoundError when there is no such environment."""
+        settings = self.environments.get(name)
+        if settings is None:
+            raise NotFoundError(
+                f"{self.system} has no environment {shown(name)}",
+                field="environment",
+                hint=suggestion(
+                    name, self.environments, otherwise=f"it has {one_of(sorted(self.environments))}"
+                ),
+            )
+        resolved = sorted(
+            (self._resolve(key, service, settings) for key, service in self.services.items()),
+            key=lambda service: (service.wave, service.key),
+        )
+        return EnvironmentView(
+            system=self.system,
+            name=name,
+            settings=settings,
+            images=dict(sorted(self.images.items())),
+            services={service.key: service for service in resolved},
+            database=self.database,
+            migrations=self.migrations,
+            secrets=dict(sorted(self.secrets.items())),
+        )
+
+    def _resolve(self, key: str, service: Service, settings: Environment) -> ResolvedService:
+        override = settings.services.get(key)
+        # Only what the override gives, or `wave: null` would win over the service's own.
+        changes = (
+            {} if override is None else {name: getattr(override, name) for name in override.model_fields_set}
+        )
+        service = service.model_copy(update=changes)
+        image = self.images[service.image]
+        return ResolvedService(
+            key=key,
+            service=service.service or key,
+            image=service.image,
+            repository=image.repository,
+            tag=image.tag,
+            container=service.container,
+            wave=service.wave,
+            smoke=service.smoke,
+        )
