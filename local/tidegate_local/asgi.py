@@ -1,0 +1,161 @@
+"""The ASGI application: our control endpoints, and MiniStack for everything else."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from tidegate_local import events
+from tidegate_local.faults import Fault, FaultBoard
+from tidegate_local.settings import Settings
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+Answer: TypeAlias = tuple[int, Any]
+
+PREFIX = "/_tidegate/"
+LARGEST_BODY = 1024 * 1024
+
+_EVENTS: TypeAdapter[list[events.Event]] = TypeAdapter(list[events.Event])
+
+
+class FaultRequest(BaseModel):
+    """The body of `PUT /_tidegate/faults/<service>`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    mode: Literal["crash", "hang"]
+    all: bool = False
+    exit_code: Annotated[int, Field(ge=1, le=255)] = 1
+
+
+class RefusedError(Exception):
+    """The request is answered with an error document."""
+
+    def __init__(self, status: int, code: str, message: str, field: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.answer: Answer = (
+            status,
+            {"error": {"code": code, "message": message, "field": field, "hint": hint}},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What the control endpoints act on."""
+
+    settings: Settings
+    board: FaultBoard
+    wake: Callable[[], None]
+    shut_down: Callable[[], None]
+
+    def answer(self, method: str, path: str, body: bytes) -> Answer:
+        """Answer one control request. Raises `RefusedError`."""
+        match method, path.removeprefix(PREFIX).strip("/").split("/"):
+            case "GET", ["health"]:
+                return 200, self._health()
+            case "POST", ["events"]:
+                return 200, {"ids": self._deliver(body)}
+            case "GET", ["faults"]:
+                return 200, self.board.document()
+            case "PUT", ["faults", *service] if service:
+                return 200, self._set_fault("/".join(service), body)
+            case "DELETE", ["faults", *service] if service:
+                cleared = self.board.clear("/".join(service))
+                self.wake()
+                return 200, {"cleared": cleared}
+            case "POST", ["shutdown"]:
+                self.shut_down()
+                return 202, {}
+        raise RefusedError(
+            404,
+            "NoSuchEndpoint",
+            f"{method} {path} is not an endpoint of the embedded cloud.",
+            hint="GET /_tidegate/health, GET /_tidegate/faults, POST /_tidegate/events, ...",
+        )
+
+    def _health(self) -> dict[str, Any]:
+        return {
+            "ready": True,
+            "iam": self.settings.iam,
+            "ecs_events": self.settings.ecs_events,
+            "region": self.settings.region,
+            "account": self.settings.account,
+        }
+
+    def _deliver(self, body: bytes) -> list[str]:
+        document = _json(body)
+        try:
+            if isinstance(document, list):
+                wanted = _EVENTS.validate_python(document)
+            else:
+                wanted = [events.Event.model_validate(document)]
+        except ValidationError as error:
+            raise _refused("InvalidEvent", error) from error
+        return [
+            events.deliver(event, account=self.settings.account, region=self.settings.region)
+            for event in wanted
+        ]
+
+    def _set_fault(self, service: str, body: bytes) -> dict[str, Any]:
+        try:
+            wanted = FaultRequest.model_validate(_json(body))
+        except ValidationError as error:
+            raise _refused("InvalidFault", error) from error
+        fault = Fault(**wanted.model_dump())
+        self.board.set(service, fault)
+        self.wake()
+        return {service: fault.document()}
+
+
+def wrap(app: App, control: Control) -> App:
+    """`app` behind the control endpoints."""
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
+            await app(scope, receive, send)
+            return
+        try:
+            body = await _body(receive)
+            # Delivering an event may start functions: off the event loop, which serves their calls.
+            status, document = await asyncio.to_thread(control.answer, scope["method"], scope["path"], body)
+        except RefusedError as refused:
+            status, document = refused.answer
+        payload = json.dumps(document).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(payload)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": payload})
+
+    return wrapped
+
+
+async def _body(receive: Receive) -> bytes:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+        if len(body) > LARGEST_BODY:
+            raise RefusedError(413, "TooLarge", "The body is larger than 1 MiB.")
+    return body
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise RefusedError(400, "InvalidJson", f"The body is not JSON: {error}.") from error
+
+
+def _refused(code: str, error: ValidationError) -> RefusedError:
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    message = f"{field}: {first['msg']}" if field else first["msg"]
+    hint = (
+        'An event: {"source": "...", "detail-type": "...", "detail": {...}}' if code == "InvalidEvent" else ""
+    )
+    return RefusedError(400, code, message, field, hint)

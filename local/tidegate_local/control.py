@@ -1,0 +1,107 @@
+"""A client for the control endpoints of a running embedded cloud."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import quote
+
+
+class ControlError(Exception):
+    """The embedded cloud refused; `code`, `field` and `hint` as in its error document."""
+
+    def __init__(self, status: int, code: str, message: str, field: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.field = field
+        self.hint = hint
+
+
+class NotRunningError(Exception):
+    """Nothing that is an embedded cloud answers at the endpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What is running there."""
+
+    ready: bool
+    iam: bool
+    ecs_events: bool
+    region: str
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The control endpoints at `endpoint_url`, e.g. `http://127.0.0.1:4566`.
+
+    Every method raises `NotRunningError` and `ControlError`.
+    """
+
+    endpoint_url: str
+    timeout: float = 10.0
+
+    def health(self) -> Health:
+        """What is running there."""
+        return Health(**self._call("GET", "health"))
+
+    def put_events(self, events: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[str]:
+        """Put events in EventBridge's shape on the default bus, `aws.*` sources included; their ids."""
+        ids: list[str] = self._call("POST", "events", events)["ids"]
+        return ids
+
+    def faults(self) -> dict[str, dict[str, Any]]:
+        """The faults that are set: `{service: {"mode", "all", "exit_code"}}`."""
+        document: dict[str, dict[str, Any]] = self._call("GET", "faults")
+        return document
+
+    def set_fault(
+        self,
+        service: str,
+        mode: Literal["crash", "hang"],
+        *,
+        all: bool = False,  # noqa: A002 -- the word of the command line
+        exit_code: int = 1,
+    ) -> None:
+        """New deployments of the ECS service crash or hang from now on."""
+        body = {"mode": mode, "all": all, "exit_code": exit_code}
+        self._call("PUT", f"faults/{quote(service, safe='')}", body)
+
+    def clear_fault(self, service: str) -> bool:
+        """They are healthy again; False if no fault was set."""
+        cleared: bool = self._call("DELETE", f"faults/{quote(service, safe='')}")["cleared"]
+        return cleared
+
+    def shut_down(self) -> None:
+        """Ask the process to end; it answers before it does."""
+        self._call("POST", "shutdown")
+
+    def _call(self, method: str, path: str, body: Any = None) -> Any:
+        url = f"{self.endpoint_url.rstrip('/')}/_tidegate/{path}"
+        if not url.startswith("http://"):
+            raise NotRunningError(f"{self.endpoint_url} is not the address of an embedded cloud")
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(url, data=data, method=method)  # noqa: S310 -- http, checked above
+        try:
+            with _OPENER.open(request, timeout=self.timeout) as response:
+                return json.load(response)
+        except urllib.error.HTTPError as refused:
+            raise _refusal(refused) from refused
+        except (OSError, ValueError) as error:
+            raise NotRunningError(f"no embedded cloud answers at {self.endpoint_url}: {error}") from error
+
+
+# The embedded cloud is on this machine; a proxy of the environment must not be asked for it.
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def _refusal(refused: urllib.error.HTTPError) -> Exception:
+    try:
+        error = json.load(refused)["error"]
+        return ControlError(refused.code, **error)
+    except (ValueError, KeyError, TypeError):
+        return NotRunningError(f"what answers is not an embedded cloud: HTTP {refused.code}")

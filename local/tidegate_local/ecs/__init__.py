@@ -1,0 +1,1 @@
+"""Amazon ECS without containers: ECS's own arithmetic over simulated tasks."""

@@ -1,0 +1,141 @@
+"""The process of the embedded cloud.
+
+    python -m tidegate_local.server --port 4566 --region us-east-1 --state-dir .tidegate/cloud
+
+Listens on 127.0.0.1 and runs until SIGTERM or SIGINT, then stops its Lambda workers and removes what it
+wrote. MiniStack reads its settings from the environment when it is imported, so nothing of it may be
+imported before `prepare_environment`.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tidegate_local.faults import FaultBoard
+from tidegate_local.settings import ACCOUNT, Pace, Settings
+
+KEEP_ALIVE_SECONDS = 75  # longer than botocore keeps an idle connection, or it would meet a closed one
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the embedded cloud; returns the exit code."""
+    settings = parse(arguments)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    scratch = prepare_environment(settings)
+    try:
+        asyncio.run(_serve(settings))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return 0
+
+
+def parse(arguments: Sequence[str] | None) -> Settings:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tidegate_local.server", description=__doc__)
+    parser.add_argument("--port", type=int, default=4566)
+    parser.add_argument("--region", default="us-east-1")
+    parser.add_argument("--state-dir", type=Path, required=True)
+    parser.add_argument("--iam", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--ecs-events", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--docker", action=argparse.BooleanOptionalAction, default=False)
+    parser.add_argument(
+        "--task-start-seconds", type=float, default=Pace().start, help="PENDING takes this long"
+    )
+    parser.add_argument("--steady-seconds", type=float, default=Pace().steady, help="RUNNING until healthy")
+    parser.add_argument("--without", action="append", default=[], metavar="MEND", help="leave a mend out")
+    given = parser.parse_args(arguments)
+    if given.docker:
+        parser.error("tasks are simulated; containers are not supported yet")
+    return Settings(
+        port=given.port,
+        region=given.region,
+        state_dir=given.state_dir.resolve(),
+        iam=given.iam,
+        ecs_events=given.ecs_events,
+        pace=Pace(start=given.task_start_seconds, steady=given.steady_seconds),
+        without=frozenset(given.without),
+    )
+
+
+def prepare_environment(settings: Settings) -> Path:
+    """Set what MiniStack reads at import; returns the folder that is removed at the end.
+
+    A caller's AWS settings must not reach MiniStack or the functions it starts: the key pair test/test is
+    the administrator, and functions get the credentials of their role.
+    """
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    scratch = settings.state_dir / f"scratch-{settings.port}"
+    shutil.rmtree(scratch, ignore_errors=True)  # of a process that was killed
+    for folder in ("tmp", "state", "s3"):
+        (scratch / folder).mkdir(parents=True)
+    os.environ.update(
+        AUTH=str(settings.iam).lower(),
+        AWS_ACCESS_KEY_ID="test",
+        AWS_SECRET_ACCESS_KEY="test",  # noqa: S106 -- the documented key pair
+        AWS_ENDPOINT_URL=f"http://127.0.0.1:{settings.port}",
+        BIND_HOST="127.0.0.1",
+        DOCKER_HOST="unix:///nonexistent",
+        GATEWAY_PORT=str(settings.port),
+        IOT_MTLS_ENABLED="0",
+        LAMBDA_EXECUTOR="local",
+        LOG_LEVEL="WARNING",
+        MINISTACK_ACCOUNT_ID=ACCOUNT,
+        MINISTACK_HOST="127.0.0.1",
+        MINISTACK_REGION=settings.region,
+        MINISTACK_WORKER_THREADS="32",
+        NO_PROXY="127.0.0.1,localhost",
+        PERSIST_STATE="0",
+        S3_DATA_DIR=str(scratch / "s3"),
+        SFTP_ENABLED="0",
+        STATE_DIR=str(scratch / "state"),
+        TMPDIR=str(scratch / "tmp"),
+    )
+    tempfile.tempdir = str(scratch / "tmp")
+    return scratch
+
+
+async def _serve(settings: Settings) -> None:
+    import ministack.app as ministack  # noqa: PLC0415 -- after prepare_environment
+    from hypercorn.asyncio import serve  # noqa: PLC0415
+    from hypercorn.config import Config  # noqa: PLC0415
+    from ministack.core import lambda_runtime  # noqa: PLC0415
+
+    from tidegate_local import asgi, mends  # noqa: PLC0415
+
+    over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, over.set)
+
+    board = FaultBoard()
+    installed = mends.install(settings, board)
+
+    def shut_down() -> None:
+        loop.call_soon_threadsafe(over.set)
+
+    # Hypercorn types the messages of its applications one by one; ours only passes them on.
+    app: Any = asgi.wrap(ministack.app, asgi.Control(settings, board, installed.wake, shut_down))
+    config = Config()
+    config.bind = [f"127.0.0.1:{settings.port}"]
+    config.keep_alive_timeout = KEEP_ALIVE_SECONDS
+    config.graceful_timeout = 1
+    config.loglevel = "WARNING"
+    installed.start()
+    try:
+        await serve(app, config, shutdown_trigger=over.wait)
+    finally:
+        installed.stop()
+        lambda_runtime.reset()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
