@@ -5,7 +5,7 @@ from tidegate.domain.manifest.model import EnvironmentView, Manifest, ResolvedSe
 from tidegate.domain.manifest.parts import Database, Image, Migrations, Secret, Service, Smoke
 from tidegate.domain.manifest.problems import ManifestError, Problem
 from tidegate.domain.manifest.reading import from_json, parse_manifest, to_json
-from tidegate.domain.supported import load_manifest, require_supported
+from tidegate.domain.manifest.support import load_manifest, require_supported
 
 __all__ = [
     "Database",

@@ -14,7 +14,6 @@ from tidegate.domain.manifest.environment import Environment
 from tidegate.domain.manifest.fields import EnvironmentName, ImageKey, SecretName, ServiceKey, SystemName
 from tidegate.domain.manifest.parts import (
     Database,
-    Environment,
     Image,
     Migrations,
     Part,

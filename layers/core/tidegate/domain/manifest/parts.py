@@ -1,7 +1,7 @@
-"""The parts of a manifest, as people write them (environments: `environment.py`). Defaults are those of the reference, `docs/manifest.md`.
+"""The parts of a manifest, as people write them; environments are in `environment.py`.
 
 Rules that need more than one field are in `checks.py`: they hold for the manifest as a whole, and a model's own
-validator would not run while another of its fields is wrong.
+validator would not run while another of its fields is wrong. `docs/manifest.md` is the reference.
 """
 
 from __future__ import annotations
