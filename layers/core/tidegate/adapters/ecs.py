@@ -1,0 +1,187 @@
+"""Amazon ECS (https://docs.aws.amazon.com/AmazonECS/latest/APIReference/, the page of each action)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from tidegate.adapters.errors import asking, code_of
+from tidegate.adapters.moments import iso, plain
+from tidegate.domain.errors import NotFoundError, OutsideError
+from tidegate.domain.plan import shape
+from tidegate.domain.rollout import EcsDeployment, ServiceState
+from tidegate.ports import StoppedTask, TaskDefinition
+
+if TYPE_CHECKING:
+    from mypy_boto3_ecs import ECSClient
+
+SERVICES_AT_ONCE = 10  # DescribeServices: "a maximum of 10"
+TASKS_AT_ONCE = 100  # DescribeTasks, and ListTasks' page
+EVENTS = 20  # of the last 100 that ECS keeps
+_MISSING = frozenset({"ClusterNotFoundException", "ServiceNotFoundException", "ServiceNotActiveException"})
+
+
+class EcsContainers:
+    def __init__(self, client: Callable[[], ECSClient]) -> None:
+        self._client = client
+
+    def services(self, cluster: str, names: Sequence[str]) -> dict[str, ServiceState]:
+        found: dict[str, ServiceState] = {}
+        for start in range(0, len(names), SERVICES_AT_ONCE):
+            some = list(names[start : start + SERVICES_AT_ONCE])
+            with asking("ecs:DescribeServices"):
+                try:
+                    answer = self._client().describe_services(cluster=cluster, services=some)
+                except ClientError as error:
+                    if code_of(error) == "ClusterNotFoundException":
+                        return {}
+                    raise
+            found |= {service["serviceName"]: _state(service) for service in answer["services"]}
+        return found
+
+    def task_definition(self, name: str) -> TaskDefinition | None:
+        with asking("ecs:DescribeTaskDefinition"):
+            try:
+                answer = self._client().describe_task_definition(taskDefinition=name, include=["TAGS"])
+            except ClientError as error:
+                if code_of(error) == "ClientException":  # the only code that page gives for an unknown one
+                    return None
+                raise
+        return _task_definition(answer["taskDefinition"], answer.get("tags", []))
+
+    def revisions(self, family: str) -> Iterator[str]:
+        """`familyPrefix` is documented as "the full family name", but is called a prefix: filtered again."""
+        question: dict[str, Any] = {"familyPrefix": family, "status": "ACTIVE", "sort": "DESC"}
+        while True:
+            with asking("ecs:ListTaskDefinitions"):
+                answer = self._client().list_task_definitions(**question)
+            for arn in answer["taskDefinitionArns"]:
+                if _family(arn) == family:
+                    yield arn
+            if not answer.get("nextToken"):
+                return
+            question["nextToken"] = answer["nextToken"]
+
+    def register(self, content: Mapping[str, Any], tags: Mapping[str, str]) -> TaskDefinition:
+        request: dict[str, Any] = shape(content)
+        if tags:  # an empty list is refused
+            request["tags"] = [{"key": key, "value": value} for key, value in tags.items()]
+        with asking("ecs:RegisterTaskDefinition"):
+            answer = self._client().register_task_definition(**request)
+        return _task_definition(answer["taskDefinition"], answer.get("tags", []))
+
+    def update_service(self, cluster: str, service: str, task_definition: str) -> EcsDeployment:
+        action = "ecs:UpdateService"
+        with asking(action):
+            try:
+                answer = self._client().update_service(
+                    cluster=cluster, service=service, taskDefinition=task_definition
+                )
+            except ClientError as error:
+                if code_of(error) in _MISSING:
+                    raise NotFoundError(
+                        f"{action}: there is no active service {service} in {cluster}"
+                    ) from error
+                raise
+        primary = _state(answer["service"]).primary
+        if primary is None:
+            raise OutsideError(
+                f"{action}: {service} has no PRIMARY deployment",
+                hint="Tidegate rolls services whose deployment controller is ECS",
+            )
+        return primary
+
+    def stopped_tasks(self, cluster: str, service: str, deployment_id: str) -> list[StoppedTask]:
+        """ListTasks takes `startedBy` only without other filters, and then only running tasks: filtered here."""
+        found: list[StoppedTask] = []
+        question: dict[str, Any] = {"cluster": cluster, "serviceName": service, "desiredStatus": "STOPPED"}
+        while True:
+            with asking("ecs:ListTasks"):
+                try:
+                    page = self._client().list_tasks(**question, maxResults=TASKS_AT_ONCE)
+                except ClientError as error:
+                    if code_of(error) in _MISSING:
+                        return []
+                    raise
+            if page["taskArns"]:
+                with asking("ecs:DescribeTasks"):
+                    answer = self._client().describe_tasks(cluster=cluster, tasks=page["taskArns"])
+                found += [
+                    _stopped(task)
+                    for task in answer["tasks"]
+                    if task.get("startedBy") == deployment_id and task.get("lastStatus") == "STOPPED"
+                ]
+            if not page.get("nextToken"):
+                return sorted(found, key=lambda task: task.stopped_at, reverse=True)
+            question["nextToken"] = page["nextToken"]
+
+
+def _family(arn: str) -> str:
+    return arn.rsplit("/", 1)[-1].rsplit(":", 1)[0]
+
+
+def _task_definition(content: Mapping[str, Any], tags: Sequence[Mapping[str, Any]]) -> TaskDefinition:
+    return TaskDefinition(
+        arn=content["taskDefinitionArn"],
+        family=content["family"],
+        active=content.get("status", "ACTIVE") == "ACTIVE",
+        content=plain(content),
+        tags={tag["key"]: tag.get("value", "") for tag in tags},
+    )
+
+
+def _state(service: Mapping[str, Any]) -> ServiceState:
+    configuration = service.get("deploymentConfiguration", {})
+    breaker = configuration.get("deploymentCircuitBreaker", {})
+    alarms = configuration.get("alarms", {})
+    events = sorted(service.get("events", []), key=lambda event: event["createdAt"], reverse=True)
+    return ServiceState(
+        name=service["serviceName"],
+        arn=service["serviceArn"],
+        status=service.get("status", ""),
+        task_definition=service.get("taskDefinition", ""),
+        desired_count=service.get("desiredCount", 0),
+        running_count=service.get("runningCount", 0),
+        deployments=tuple(_deployment(entry) for entry in service.get("deployments", [])),
+        circuit_breaker=bool(breaker.get("enable")),
+        circuit_breaker_rollback=bool(breaker.get("rollback")),
+        deployment_controller=service.get("deploymentController", {}).get("type", "ECS"),
+        alarms=tuple(alarms.get("alarmNames", [])) if alarms.get("enable") else (),
+        events=tuple(
+            {"at": iso(event["createdAt"]), "message": event.get("message", "")} for event in events[:EVENTS]
+        ),
+    )
+
+
+def _deployment(entry: Mapping[str, Any]) -> EcsDeployment:
+    created = entry.get("createdAt")
+    return EcsDeployment(
+        id=entry["id"],
+        status=entry["status"],
+        task_definition=entry.get("taskDefinition", ""),
+        rollout_state=entry.get("rolloutState", ""),
+        rollout_state_reason=entry.get("rolloutStateReason", ""),
+        failed_tasks=entry.get("failedTasks", 0),
+        created_at=iso(created) if created else "",
+    )
+
+
+def _stopped(task: Mapping[str, Any]) -> StoppedTask:
+    stopped = task.get("stoppedAt") or task.get("stoppingAt")
+    return StoppedTask(
+        arn=task["taskArn"],
+        stopped_at=iso(stopped) if stopped else "",
+        stop_code=task.get("stopCode", ""),
+        reason=task.get("stoppedReason", ""),
+        task_definition=task.get("taskDefinitionArn", ""),
+        containers=[
+            {
+                "name": container["name"],
+                "exit_code": container.get("exitCode"),
+                "reason": container.get("reason", ""),
+            }
+            for container in task.get("containers", [])
+        ],
+    )
