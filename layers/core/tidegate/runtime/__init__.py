@@ -1,0 +1,1 @@
+"""What connects a step to Lambda: settings, logs, metrics, and the ports on AWS."""

@@ -1,0 +1,75 @@
+"""The ports on AWS: `compose` for a function, `connect` for the command line.
+
+Making them loads no service model and sends nothing: a client is created when its port is first used.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from tidegate.adapters.clients import Clients
+from tidegate.adapters.cloudwatch import CloudWatchAlarms
+from tidegate.adapters.dynamodb_store import DynamoDbStore
+from tidegate.adapters.ecr import EcrImages
+from tidegate.adapters.ecs import EcsContainers
+from tidegate.adapters.events import EventBridgeBus
+from tidegate.adapters.logs import CloudWatchLogs
+from tidegate.adapters.references import AwsReferences
+from tidegate.adapters.registry import SsmRegistry
+from tidegate.adapters.stepfunctions import StepFunctions
+from tidegate.ports import Metrics, Ports
+from tidegate.runtime.settings import STACK, Settings, SettingsError
+
+if TYPE_CHECKING:
+    import boto3
+
+
+class SystemClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class NoMetrics:
+    """For a person's terminal, where EMF lines would be noise."""
+
+    def count(self, name: str, value: float = 1, unit: str = "Count", **dimensions: str) -> None:
+        return None
+
+
+def compose(settings: Settings, metrics: Metrics, clients: Clients) -> Ports:
+    def machines() -> str:
+        return f"arn:{clients.partition}:states:{clients.region}:{clients.account}:stateMachine:{settings.stack}-"
+
+    store = DynamoDbStore(lambda: clients.client("dynamodb"), settings.table)
+    return Ports(
+        store=store,
+        containers=EcsContainers(lambda: clients.client("ecs")),
+        images=EcrImages(lambda: clients.client("ecr")),
+        references=AwsReferences(
+            lambda region: clients.client("secretsmanager", region),
+            lambda region: clients.client("ssm", region),
+            lambda: clients.account,
+        ),
+        alarms=CloudWatchAlarms(lambda: clients.client("cloudwatch")),
+        logs=CloudWatchLogs(lambda: clients.client("logs")),
+        registry=SsmRegistry(lambda: clients.client("ssm"), store),
+        executions=StepFunctions(lambda: clients.client("stepfunctions"), machines),
+        bus=EventBridgeBus(lambda: clients.client("events")),
+        metrics=metrics,
+        clock=SystemClock(),
+    )
+
+
+def connect(session: boto3.Session, stack: str = STACK, table: str | None = None) -> Ports:
+    """The ports of an installation, with the credentials and the region of a session.
+
+    By convention the table is named like the stack. Raises SettingsError when the session has no region.
+    """
+    region = session.region_name
+    if not region:
+        raise SettingsError(
+            "no region is chosen", field="AWS_REGION", hint="set AWS_REGION, or name a profile that has one"
+        )
+    settings = Settings(table=table or stack, region=region, stack=stack)
+    return compose(settings, NoMetrics(), Clients(region, session=session))

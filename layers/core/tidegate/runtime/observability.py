@@ -1,0 +1,39 @@
+"""Structured logs and metrics, by Powertools: JSON lines, and EMF lines that CloudWatch turns into metrics.
+
+Importing both costs some 40 ms beside botocore's 215; Metrics adds nothing to what Logger needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from aws_lambda_powertools.logging import Logger
+from aws_lambda_powertools.metrics import single_metric
+
+SERVICE = "tidegate"
+NAMESPACE = "Tidegate"
+KEYS = ("system", "environment", "deployment", "service")
+
+
+@lru_cache(maxsize=1)
+def logger() -> Logger:
+    return Logger(service=SERVICE)
+
+
+def subject(event: Mapping[str, Any]) -> dict[str, str]:
+    """What an event is about, as log keys: of its top level, else of its `detail` (an EventBridge event)."""
+    detail = event.get("detail")
+    inner: Mapping[str, Any] = detail if isinstance(detail, Mapping) else {}
+    found = {key: event.get(key, inner.get(key)) for key in KEYS}
+    return {key: value for key, value in found.items() if isinstance(value, str)}
+
+
+class EmfMetrics:
+    """Writes each count at once, one line with its own dimensions: nothing is left to flush when a function dies."""
+
+    def count(self, name: str, value: float = 1, unit: str = "Count", **dimensions: str) -> None:
+        with single_metric(name=name, unit=unit, value=value, namespace=NAMESPACE) as metric:
+            for dimension, text in dimensions.items():
+                metric.add_dimension(name=dimension, value=text)
