@@ -1,0 +1,67 @@
+"""Where each item of the table lives (docs/architecture.md, "The table")."""
+
+from __future__ import annotations
+
+from tidegate.ports import Key
+
+# Attribute `kind` puts an item into the index by time: what is still open (the sweep reads all of it every
+# minute), and which deployments there were (the 3 a.m. question).
+OPEN = "OPEN"
+DEPLOYMENTS = "DEPLOYMENT"
+
+
+def place(system: str, environment: str) -> str:
+    return f"SYSTEM#{system}#ENV#{environment}"
+
+
+def release(system: str, number: int) -> Key:
+    return Key(f"SYSTEM#{system}", f"RELEASE#{number:06d}")
+
+
+def release_hash(system: str, hash_: str) -> Key:
+    return Key(f"SYSTEM#{system}", f"HASH#{hash_}")
+
+
+def standing(system: str, environment: str, number: int) -> Key:
+    return Key(place(system, environment), f"RELEASE#{number:06d}")
+
+
+def current(system: str, environment: str) -> Key:
+    return Key(place(system, environment), "CURRENT")
+
+
+def deployment(system: str, environment: str, deployment_id: str) -> Key:
+    return Key(place(system, environment), f"DEPLOYMENT#{deployment_id}")
+
+
+def whereabouts(deployment_id: str) -> Key:
+    """Says which system and environment a deployment belongs to, for those who know only its id."""
+    return Key(f"DEPLOYMENT#{deployment_id}", "WHERE")
+
+
+def line(deployment_id: str, at: str, number: str) -> Key:
+    return Key(f"DEPLOYMENT#{deployment_id}", f"{at}#{number}")
+
+
+def rollout(deployment_id: str, service: str, direction: str) -> Key:
+    return Key(f"DEPLOYMENT#{deployment_id}", f"ROLLOUT#{service}#{direction}")
+
+
+def report(deployment_id: str, service: str) -> Key:
+    return Key(f"DEPLOYMENT#{deployment_id}", f"REPORT#{service}")
+
+
+def lock(system: str, environment: str) -> Key:
+    return Key(f"LOCK#{system}#{environment}", "LOCK")
+
+
+def waiter(system: str, environment: str, seq: int) -> Key:
+    return Key(f"LOCK#{system}#{environment}", f"WAIT#{seq:09d}")
+
+
+def token(awaited: str, execution: str) -> Key:
+    return Key(f"TOKEN#{awaited}", execution)
+
+
+def seen(hash_: str) -> Key:
+    return Key(f"SEEN#{hash_}", "SEEN")

@@ -1,0 +1,320 @@
+"""Deployments, their timelines and rollouts, releases, what runs, and what is waited for.
+
+A write of a run that holds the lock is conditioned on its fence; a write that ends a deployment is conditioned
+on the deployment still being open, so each ends exactly once. A condition that does not hold is a LostLockError
+or, where the same thing has been written before, no error at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from tidegate.domain.deployment import Current, Deployment, FailureReport, Line, Phase, Rollout
+from tidegate.domain.errors import ConflictError, LostLockError
+from tidegate.domain.ids import content_hash
+from tidegate.domain.outcome import Outcome
+from tidegate.domain.release import Release, Standing, Verdict, release_hash
+from tidegate.domain.rollout import Direction
+from tidegate.ledger import keys
+from tidegate.ledger.locks import fenced
+from tidegate.ledger.time import iso
+from tidegate.ports import Check, Clock, ConditionFailedError, Delete, Item, Put, Store, Write
+
+_SEEN_FOR = timedelta(days=90)
+# A timeline line's sort key begins with its year; this tells lines from rollouts and reports.
+_LINE_PREFIX = "2"
+_ATTEMPTS = 8
+
+
+class Ledger:
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def now(self) -> str:
+        return iso(self._clock.now())
+
+    # --- deployments
+
+    def deployment(self, system: str, environment: str, deployment_id: str) -> Deployment | None:
+        item = self._store.get(keys.deployment(system, environment, deployment_id))
+        return None if item is None else Deployment.from_json(item)
+
+    def find(self, deployment_id: str) -> Deployment | None:
+        """A deployment by its id alone."""
+        item = self._store.get(keys.whereabouts(deployment_id))
+        return None if item is None else self.deployment(item["system"], item["environment"], deployment_id)
+
+    def history(self, system: str, environment: str, limit: int | None = None) -> Iterator[Deployment]:
+        """Newest first."""
+        items = self._store.query(
+            keys.place(system, environment), "DEPLOYMENT#", newest_first=True, limit=limit
+        )
+        return (Deployment.from_json(item) for item in items)
+
+    def open_items(self) -> list[Item]:
+        """Everything that is under way or waited for, oldest first: what the sweep looks after.
+
+        Each has a `type`: deployment, lock, waiter or token.
+        """
+        return list(self._store.query_kind(keys.OPEN))
+
+    def open(self, deployment: Deployment, what: str) -> Deployment:
+        """Record a new deployment; if it is there already (a retried step), that one is the answer."""
+        writes: list[Write] = [
+            self._put_deployment(deployment, {"pk": None}),
+            Put(
+                keys.whereabouts(deployment.id),
+                {"system": deployment.system, "environment": deployment.environment},
+            ),
+            self._line(deployment.id, Line(self.now(), what)),
+        ]
+        try:
+            self._store.transact(writes)
+        except ConditionFailedError:
+            known = self.deployment(deployment.system, deployment.environment, deployment.id)
+            if known is None:
+                raise ConflictError(f"deployment {deployment.id} cannot be read yet") from None
+            return known
+        return deployment
+
+    def save(self, deployment: Deployment, *lines: Line, fence: int | None = None) -> None:
+        """Write an open deployment and what happened to it; under a fence, where it holds the lock."""
+        writes: list[Write] = [self._put_deployment(deployment, {"outcome": None})]
+        writes += [self._line(deployment.id, line) for line in lines]
+        self._write(deployment, writes, fence)
+
+    def end(
+        self,
+        deployment: Deployment,
+        outcome: Outcome,
+        explanation: str,
+        *,
+        fence: int | None = None,
+        services: Mapping[str, Mapping[str, Any]] | None = None,
+        also: Sequence[Write] = (),
+        lines: Sequence[Line] = (),
+    ) -> Deployment:
+        """End a deployment, once: whoever comes second gets the outcome that was recorded first."""
+        ended = replace(
+            deployment,
+            phase=Phase.ENDED,
+            outcome=outcome,
+            explanation=explanation,
+            finished_at=self.now(),
+            services=deployment.services if services is None else services,
+            fence=deployment.fence if fence is None else fence,
+        )
+        last = Line(self.now(), outcome.value, detail=explanation or None)
+        writes: list[Write] = [
+            self._put_deployment(ended, {"outcome": None}),
+            *also,
+            *(self._line(deployment.id, line) for line in lines),
+            self._line(deployment.id, last),
+        ]
+        try:
+            self._write(deployment, writes, fence)
+        except LostLockError:
+            known = self.deployment(deployment.system, deployment.environment, deployment.id)
+            if known is not None and known.outcome is not None:
+                return known
+            raise
+        return ended
+
+    def tell(
+        self, deployment_id: str, what: str, service: str | None = None, detail: str | None = None
+    ) -> None:
+        """Add a line to a timeline: an observation, which needs no fence."""
+        self._store.transact([self._line(deployment_id, Line(self.now(), what, service, detail))])
+
+    def tell_once(self, deployment_id: str, mark: str, line: Line) -> bool:
+        """Add a line unless one with this mark and time is there; False when it was."""
+        try:
+            self._store.transact([Put(keys.line(deployment_id, line.at, mark), line.to_json(), {"pk": None})])
+        except ConditionFailedError:
+            return False
+        return True
+
+    def timeline(self, deployment_id: str) -> list[Line]:
+        items = self._store.query(f"DEPLOYMENT#{deployment_id}", _LINE_PREFIX)
+        return [Line.from_json(item) for item in items]
+
+    # --- rollouts and their failures
+
+    def rollout(self, deployment_id: str, service: str, direction: Direction) -> Rollout | None:
+        item = self._store.get(keys.rollout(deployment_id, service, direction.value))
+        return None if item is None else Rollout.from_json(item)
+
+    def rollouts(self, deployment_id: str) -> list[Rollout]:
+        items = self._store.query(f"DEPLOYMENT#{deployment_id}", "ROLLOUT#")
+        return [Rollout.from_json(item) for item in items]
+
+    def save_rollout(self, deployment: Deployment, rollout: Rollout, *lines: Line, fence: int) -> None:
+        key = keys.rollout(deployment.id, rollout.service, rollout.direction.value)
+        writes: list[Write] = [Put(key, _present(rollout.to_json()))]
+        writes += [self._line(deployment.id, line) for line in lines]
+        self._write(deployment, writes, fence)
+
+    def save_report(self, deployment_id: str, report: FailureReport) -> None:
+        self._store.transact([Put(keys.report(deployment_id, report.service), report.to_json())])
+
+    def reports(self, deployment_id: str) -> list[FailureReport]:
+        items = self._store.query(f"DEPLOYMENT#{deployment_id}", "REPORT#")
+        return [FailureReport.from_json(item) for item in items]
+
+    # --- releases
+
+    def release(self, system: str, number: int) -> Release | None:
+        item = self._store.get(keys.release(system, number))
+        return None if item is None else _release(item)
+
+    def release_of(self, system: str, commit: str | None, digests: Mapping[str, str]) -> Release | None:
+        """The release with this content, if there is one."""
+        known = self._store.get(keys.release_hash(system, release_hash(commit, digests)))
+        return None if known is None else self.release(system, known["number"])
+
+    def ensure_release(self, system: str, commit: str | None, digests: Mapping[str, str]) -> Release:
+        """The release with this content, recorded now if it is new; numbers rise by one."""
+        for _ in range(_ATTEMPTS):
+            known = self.release_of(system, commit, digests)
+            if known is not None:
+                return known
+            newest = next(self._store.query(f"SYSTEM#{system}", "RELEASE#", newest_first=True, limit=1), None)
+            number = 1 if newest is None else newest["number"] + 1
+            release = Release(system, number, dict(digests), commit, self.now())
+            item = {
+                "number": number,
+                "commit": commit,
+                "digests": release.digests,
+                "created_at": release.created_at,
+                "hash": release.hash,
+                "system": system,
+            }
+            try:
+                self._store.transact(
+                    [
+                        Put(keys.release(system, number), _present(item), {"pk": None}),
+                        Put(keys.release_hash(system, release.hash), {"number": number}, {"pk": None}),
+                    ]
+                )
+            except ConditionFailedError:
+                continue
+            return release
+        raise ConflictError(f"releases of {system} are recorded faster than they can be numbered")
+
+    def adopt_release(self, system: str) -> None:
+        """`r0`: what a system ran, image by image unknown, before Tidegate released anything."""
+        content = {"number": 0, "digests": {}, "created_at": self.now(), "system": system}
+        try:
+            self._store.transact([Put(keys.release(system, 0), content, {"pk": None})])
+        except ConditionFailedError:
+            return
+
+    # --- what runs
+
+    def current(self, system: str, environment: str) -> Current | None:
+        item = self._store.get(keys.current(system, environment))
+        return None if item is None else Current.from_json(item)
+
+    def standings(self, system: str, environment: str) -> list[Standing]:
+        items = self._store.query(keys.place(system, environment), "RELEASE#")
+        return [_standing(item) for item in items]
+
+    def standing(self, system: str, environment: str, number: int) -> Standing | None:
+        item = self._store.get(keys.standing(system, environment, number))
+        return None if item is None else _standing(item)
+
+    def current_write(self, system: str, environment: str, current: Current) -> Write:
+        return Put(keys.current(system, environment), current.to_json())
+
+    def standing_write(self, system: str, environment: str, standing: Standing) -> Write:
+        return Put(keys.standing(system, environment, standing.release), standing.to_json())
+
+    def adopt(self, system: str, environment: str, standing: Standing) -> None:
+        """Remember what ran before the first release (`r0`), once."""
+        key = keys.standing(system, environment, standing.release)
+        try:
+            self._store.transact([Put(key, standing.to_json(), {"pk": None})])
+        except ConditionFailedError:
+            return
+
+    # --- waiting tasks
+
+    def await_rollout(self, awaited: str, execution: str, waiting: Item) -> None:
+        """Store a task token under the ECS deployment it waits for; a retried task replaces its own."""
+        item = {**waiting, "awaited": awaited, "execution": execution, "type": "token"}
+        self._store.transact(
+            [Put(keys.token(awaited, execution), {**item, "kind": keys.OPEN, "at": self.now()})]
+        )
+
+    def waiting_for(self, awaited: str) -> list[Item]:
+        return list(self._store.query(f"TOKEN#{awaited}"))
+
+    def answered(self, awaited: str, execution: str, token: str) -> None:
+        """Forget a token, unless a newer one took its place."""
+        try:
+            self._store.transact([Delete(keys.token(awaited, execution), {"token": token})])
+        except ConditionFailedError:
+            return
+
+    # --- events that were seen
+
+    def seen(self, hash_: str) -> Item | None:
+        return self._store.get(keys.seen(hash_))
+
+    def mark_seen(self, hash_: str, content: Item) -> None:
+        until = int((self._clock.now() + _SEEN_FOR).timestamp())
+        self._store.transact([Put(keys.seen(hash_), {**content, "at_first": self.now(), "ttl": until})])
+
+    # --- how it is written
+
+    def _put_deployment(self, deployment: Deployment, expect: Mapping[str, Any]) -> Put:
+        item = _present(deployment.to_json())
+        item |= {
+            "kind": keys.OPEN if deployment.outcome is None else keys.DEPLOYMENTS,
+            "at": deployment.started_at,
+            "type": "deployment",
+        }
+        return Put(keys.deployment(deployment.system, deployment.environment, deployment.id), item, expect)
+
+    def _line(self, deployment_id: str, line: Line) -> Put:
+        content = line.to_json()
+        return Put(keys.line(deployment_id, line.at, content_hash(content)[:8]), content)
+
+    def _write(self, deployment: Deployment, writes: list[Write], fence: int | None) -> None:
+        checks: list[Check] = []
+        if fence is not None:
+            checks = [fenced(deployment.system, deployment.environment, deployment.id, fence)]
+        try:
+            self._store.transact([*checks, *writes])
+        except ConditionFailedError as lost:
+            if checks and lost.index == 0:
+                raise LostLockError(
+                    f"fence {fence} of {deployment.system}/{deployment.environment} is void: "
+                    "another run owns the environment now"
+                ) from None
+            raise LostLockError(f"deployment {deployment.id} has ended already") from None
+
+
+def _present(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Without absent values: a condition on absence means what it says."""
+    return {name: value for name, value in item.items() if value is not None}
+
+
+def _release(item: Item) -> Release:
+    return Release(
+        item["system"], item["number"], item["digests"], item.get("commit"), item.get("created_at", "")
+    )
+
+
+def _standing(item: Item) -> Standing:
+    return Standing(
+        item["release"],
+        Verdict(item["verdict"]),
+        item["deployment"],
+        item["at"],
+        item.get("task_definitions", {}),
+    )

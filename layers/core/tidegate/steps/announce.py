@@ -1,0 +1,35 @@
+"""Telling the rest of the world: the events out of the contract, one shape for all of them."""
+
+from __future__ import annotations
+
+from tidegate.domain.deployment import Deployment
+from tidegate.ports import Ports
+
+
+def announce(
+    ports: Ports,
+    deployment: Deployment,
+    detail_type: str,
+    *,
+    reason: str | None = None,
+    severity: str | None = None,
+) -> None:
+    """Put an event about a deployment. At least once: a step that is retried announces again."""
+    outcome = deployment.outcome
+    ports.bus.emit(
+        detail_type,
+        {
+            "system": deployment.system,
+            "environment": deployment.environment,
+            "deployment": deployment.id,
+            "release": deployment.release_name,
+            "commit": deployment.commit,
+            "actor": deployment.actor,
+            "outcome": None if outcome is None else outcome.value,
+            "reason": reason or deployment.explanation or deployment.reason,
+            "severity": severity or ("info" if outcome is None else outcome.severity),
+            "started_at": deployment.started_at,
+            "finished_at": deployment.finished_at,
+            "services": {key: dict(value) for key, value in deployment.services.items()},
+        },
+    )

@@ -1,0 +1,213 @@
+"""Function `plan_release`: from a request to a recorded deployment with a plan, or to a refusal.
+
+`Plan` and `PlanRollback` open the deployment without the lock; `PlanAgain` repeats the plan under it, when
+anything may have happened in between. Each may run twice: the deployment's id follows from the execution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from tidegate.domain.deployment import Deployment, Line, Machine
+from tidegate.domain.errors import BadInputError, NotFoundError, RefusalError
+from tidegate.domain.ids import deployment_id
+from tidegate.domain.outcome import Outcome, OutcomeDocument
+from tidegate.domain.release import Standing, Verdict
+from tidegate.domain.request import (
+    DeployRequest,
+    RecoverRequest,
+    RollbackRequest,
+    parse_deploy,
+    parse_rollback,
+)
+from tidegate.ledger.locks import Locks
+from tidegate.ledger.records import Ledger
+from tidegate.ledger.time import parse_iso
+from tidegate.ports import Ports
+from tidegate.steps.planning import Proposal, propose_deploy, propose_rollback
+
+READY, BUSY, RECOVER = "Ready", "Busy", "Recover"
+
+
+def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
+    """`{"step": "Plan" | "PlanRollback", "request", "execution": {"id", "name", "started_at"}}` or
+    `{"step": "PlanAgain", "system", "environment", "deployment", "fence"}`; gives `_answer`'s document."""
+    if event["step"] == "PlanAgain":
+        return _plan_again(event, ports)
+    machine = Machine.DEPLOY if event["step"] == "Plan" else Machine.ROLLBACK
+    execution = event["execution"]
+    identity = deployment_id(execution["name"], parse_iso(execution["started_at"]))
+    try:
+        request = (parse_deploy if machine is Machine.DEPLOY else parse_rollback)(event["request"])
+    except RefusalError as error:
+        return _answer(Outcome.REFUSED.value, identity, error=error)
+    if isinstance(request, RecoverRequest):
+        return _recover(request, ports)
+    ledger = Ledger(ports.store, ports.clock)
+    known = ledger.deployment(request.system, request.environment, identity)
+    if known is not None and known.plan is not None:
+        return _answer(READY, identity, known, waves=known.plan.waves())
+    lock = Locks(ports.store, ports.clock).read(request.system, request.environment)
+    deployment = Deployment(
+        id=identity,
+        system=request.system,
+        environment=request.environment,
+        machine=machine,
+        execution=execution["id"],
+        started_at=execution["started_at"],
+        commit=request.commit if isinstance(request, DeployRequest) else None,
+        actor=request.actor,
+        reason=request.reason,
+        trigger=request.trigger,
+        request=dict(event["request"]),
+    )
+    try:
+        proposal = _propose(ports, request)
+    except NotFoundError as error:
+        if error.field == "system":
+            # Nothing is written for a system that nobody registered: a mistyped name must not make one.
+            return _answer(Outcome.REFUSED.value, identity, deployment, error=error)
+        return _refused(ledger, deployment, error)
+    except RefusalError as error:
+        return _refused(ledger, deployment, error)
+    if proposal.nothing_to_do:
+        ledger.open(replace(deployment, release=proposal.release), _asked(deployment))
+        return _answer(
+            Outcome.NO_CHANGE.value, identity, replace(deployment, release=proposal.release), reason=NOTHING
+        )
+    planned = _with_plan(ledger, deployment, proposal)
+    # Whoever was first recorded it: a retry goes on with what is in the ledger.
+    planned = ledger.open(planned, _asked(planned))
+    plan = planned.plan or proposal.plan
+    # Good under the lock only if the lock was free now and is ours next: nobody can have changed anything between.
+    fence = lock.fence if lock.free and not proposal.busy else -1
+    return _answer(READY, identity, planned, waves=plan.waves(), fence=fence)
+
+
+NOTHING = "every service runs these images already"
+
+
+def _plan_again(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
+    ledger = Ledger(ports.store, ports.clock)
+    deployment = ledger.deployment(event["system"], event["environment"], event["deployment"])
+    if deployment is None:
+        raise NotFoundError(f"deployment {event['deployment']} is not in the ledger", field="deployment")
+    parse = parse_deploy if deployment.machine is Machine.DEPLOY else parse_rollback
+    request = parse(deployment.request)
+    if isinstance(request, RecoverRequest):
+        raise BadInputError("a recovery has no plan of its own", field="recover")
+    try:
+        proposal = _propose(ports, request)
+    except RefusalError as error:
+        return _answer(Outcome.REFUSED.value, deployment.id, deployment, error=error)
+    if proposal.busy:
+        first = proposal.busy[0]
+        ledger.tell(
+            deployment.id,
+            "waiting for an ECS deployment that is not ours",
+            first.service,
+            first.ecs_deployment,
+        )
+        return _answer(BUSY, deployment.id, deployment) | {
+            "busy": {
+                "service": first.service,
+                "cluster": first.cluster,
+                "ecs_service": first.ecs_service,
+                "ecs_deployment": first.ecs_deployment,
+            }
+        }
+    if proposal.nothing_to_do:
+        return _answer(Outcome.NO_CHANGE.value, deployment.id, deployment, reason=NOTHING)
+    planned = _with_plan(ledger, deployment, proposal)
+    changed = deployment.plan is None or deployment.plan.hash != proposal.plan.hash
+    if changed:
+        line = Line(ledger.now(), "planned again under the lock", detail=_summary(proposal))
+        ledger.save(planned, line, fence=event["fence"])
+    return _answer(READY, deployment.id, planned, waves=proposal.plan.waves())
+
+
+def _propose(ports: Ports, request: DeployRequest | RollbackRequest) -> Proposal:
+    return (
+        propose_deploy(ports, request)
+        if isinstance(request, DeployRequest)
+        else propose_rollback(ports, request)
+    )
+
+
+def _with_plan(ledger: Ledger, deployment: Deployment, proposal: Proposal) -> Deployment:
+    if ledger.current(deployment.system, deployment.environment) is None:
+        _adopt(ledger, deployment, proposal)
+    number = proposal.release
+    if number is None:
+        number = ledger.ensure_release(deployment.system, proposal.commit, proposal.digests).number
+    return replace(deployment, release=number, commit=proposal.commit, plan=proposal.plan)
+
+
+def _adopt(ledger: Ledger, deployment: Deployment, proposal: Proposal) -> None:
+    """`r0` is what ran when Tidegate came: a rollback of the first release goes there."""
+    running = {service.key: service.previous for service in proposal.plan.services}
+    ledger.adopt_release(deployment.system)
+    ledger.adopt(
+        deployment.system,
+        deployment.environment,
+        Standing(0, Verdict.SUCCEEDED, "", deployment.started_at, running),
+    )
+
+
+def _refused(ledger: Ledger, deployment: Deployment, error: RefusalError) -> Mapping[str, Any]:
+    ledger.open(deployment, _asked(deployment))
+    return _answer(Outcome.REFUSED.value, deployment.id, deployment, error=error)
+
+
+def _recover(request: RecoverRequest, ports: Ports) -> Mapping[str, Any]:
+    deployment = Ledger(ports.store, ports.clock).deployment(
+        request.system, request.environment, request.deployment
+    )
+    if deployment is None:
+        error = NotFoundError(f"there is no deployment {request.deployment}", field="recover")
+        return _answer(Outcome.REFUSED.value, request.deployment, error=error)
+    if deployment.outcome is not None:
+        return _answer(deployment.outcome.value, deployment.id, deployment, reason=deployment.explanation)
+    waves = [] if deployment.plan is None else deployment.plan.waves()
+    return _answer(RECOVER, deployment.id, deployment, waves=waves)
+
+
+def _asked(deployment: Deployment) -> str:
+    what = "rollback requested" if deployment.machine is Machine.ROLLBACK else "deployment requested"
+    return f"{what} by {deployment.actor}" if deployment.actor else what
+
+
+def _summary(proposal: Proposal) -> str:
+    return ", ".join(service.key for service in proposal.plan.changed)
+
+
+def _answer(
+    outcome: str,
+    identity: str,
+    deployment: Deployment | None = None,
+    *,
+    waves: list[list[str]] | None = None,
+    fence: int = -1,
+    error: RefusalError | None = None,
+    reason: str = "",
+) -> dict[str, Any]:
+    """Every key is always there: a JSONata expression that finds nothing is an error of its own."""
+    if error is not None:
+        mend = f" ({error.hint})" if error.hint else ""
+        reason = f"{error.field}: {error.message}{mend}" if error.field else f"{error.message}{mend}"
+    release = None if deployment is None else deployment.release_name
+    final = outcome not in (READY, BUSY, RECOVER)
+    document = OutcomeDocument(Outcome(outcome), identity, release, reason).to_json() if final else None
+    return {
+        "outcome": outcome,
+        "deployment": identity,
+        "system": None if deployment is None else deployment.system,
+        "environment": None if deployment is None else deployment.environment,
+        "waves": [{"services": wave} for wave in waves or []],
+        "planned_fence": fence,
+        "reason": reason,
+        "document": document,
+        "busy": None,
+    }

@@ -1,0 +1,308 @@
+"""What a deployment or a rollback would do. Reads only, so `tidegate plan` and the machines ask the same question.
+
+Everything that could not be undone is refused here, before anything is touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tidegate.domain.errors import NotFoundError, RefusalError
+from tidegate.domain.manifest import EnvironmentView, parse_manifest
+from tidegate.domain.plan import Plan, ServicePlan, differences, same_shape, shape, with_images
+from tidegate.domain.release import Release, Standing, Verdict, previous_release
+from tidegate.domain.request import DeployRequest, RollbackRequest
+from tidegate.ledger.records import Ledger
+from tidegate.ports import Ports, TaskDefinition
+from tidegate.steps.images import ResolvedImage, resolve_images, wanted_of_release
+from tidegate.steps.services import Busy, ServiceFacts, read_services
+
+# Tags on every revision that Tidegate registers: who made it, for which release.
+DEPLOYMENT_TAG = "tidegate:deployment"
+RELEASE_TAG = "tidegate:release"
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A plan, what it was made from, and what would hold it up.
+
+    `digests` are those of the release, `release` its number where it is known already; `busy` names services whose
+    ECS deployment, not ours, is under way and has to end first; `differences` is per service what the new task
+    definition changes; `adopted` the task definitions that run, where nothing was ever recorded.
+    """
+
+    plan: Plan
+    commit: str | None
+    digests: Mapping[str, str]
+    release: int | None
+    busy: tuple[Busy, ...] = ()
+    differences: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    @property
+    def nothing_to_do(self) -> bool:
+        return not self.busy and not self.plan.changed
+
+
+def environment_of(ports: Ports, system: str, environment: str) -> EnvironmentView:
+    """The registered manifest's view of one environment, or a refusal that says how to register it."""
+    data = ports.registry.manifest(system, environment)
+    if data is None:
+        raise NotFoundError(
+            f"system {system} is not registered in environment {environment}",
+            field="system",
+            hint=f"tidegate apply --environment {environment}",
+        )
+    manifest = parse_manifest(data)
+    if environment not in manifest.environments:
+        raise NotFoundError(
+            f"the registered manifest of {system} has no environment {environment}",
+            field="environment",
+            hint=f"it has {', '.join(sorted(manifest.environments))}",
+        )
+    return manifest.for_environment(environment)
+
+
+def propose_deploy(ports: Ports, request: DeployRequest) -> Proposal:
+    """Raises RefusalError with the reason when the release must not go out."""
+    ledger = Ledger(ports.store, ports.clock)
+    view = environment_of(ports, request.system, request.environment)
+    if request.release is None:
+        images = resolve_images(ports, ledger, view, request)
+        commit = request.commit
+    else:
+        release = _release(ledger, request.system, request.release)
+        images = wanted_of_release(ports, view, release)
+        commit = release.commit
+    if request.by_event:
+        _refuse_stale(ledger, request, commit, {key: image.digest for key, image in images.items()})
+    facts = read_services(ports, view)
+    return _propose(ports, ledger, view, images, facts, commit, request.release)
+
+
+def propose_rollback(ports: Ports, request: RollbackRequest) -> Proposal:
+    """Back to the task definitions that ran when the release last succeeded here."""
+    ledger = Ledger(ports.store, ports.clock)
+    view = environment_of(ports, request.system, request.environment)
+    standings = ledger.standings(request.system, request.environment)
+    standing = _rollback_target(ledger, request, standings)
+    release = _release(ledger, request.system, standing.release)
+    facts = read_services(ports, view)
+    if not standing.task_definitions:
+        images = wanted_of_release(ports, view, release)
+        return _one_wave(_propose(ports, ledger, view, images, facts, release.commit, release.number))
+    services = tuple(_back_to(ports, key, fact, release, standing) for key, fact in sorted(facts.items()))
+    return Proposal(
+        Plan(view.cluster, services),
+        release.commit,
+        release.digests,
+        release.number,
+    )
+
+
+def _rollback_target(ledger: Ledger, request: RollbackRequest, standings: list[Standing]) -> Standing:
+    current = ledger.current(request.system, request.environment)
+    if request.to is None:
+        previous = None if current is None else previous_release(standings, current.release)
+        if previous is None:
+            raise RefusalError(
+                f"{request.system}/{request.environment} has no earlier release to go back to",
+                field="to",
+                hint="name one: tidegate rollback … --to r1 (see tidegate history)",
+            )
+        return previous
+    known = next((standing for standing in standings if standing.release == request.to), None)
+    if known is not None:
+        return known
+    release = _release(ledger, request.system, request.to, field_name="to")
+    return Standing(release.number, Verdict.SUCCEEDED, "", release.created_at)
+
+
+def _release(ledger: Ledger, system: str, number: int, field_name: str = "release") -> Release:
+    release = ledger.release(system, number)
+    if release is None:
+        raise NotFoundError(
+            f"{system} has no release r{number}", field=field_name, hint="see tidegate history"
+        )
+    return release
+
+
+def _refuse_stale(
+    ledger: Ledger, request: DeployRequest, commit: str | None, digests: Mapping[str, str]
+) -> None:
+    """An event must not bring back what a person, or a failure, took away: only a person may."""
+    known = ledger.release_of(request.system, commit, digests)
+    if known is None:
+        return
+    standing = ledger.standing(request.system, request.environment, known.number)
+    current = ledger.current(request.system, request.environment)
+    if standing is None or (current is not None and current.release == known.number):
+        return
+    said = {
+        Verdict.ROLLED_BACK: "was rolled back",
+        Verdict.FAILED: "failed",
+        Verdict.SUCCEEDED: "was released before, and a newer one runs",
+    }
+    raise RefusalError(
+        f"{known.name} {said[standing.verdict]} in {request.environment} (deployment {standing.deployment})",
+        field="commit",
+        hint=f"a person may still release it: tidegate deploy {request.system} {request.environment}"
+        f" --release {known.name}",
+    )
+
+
+def _propose(
+    ports: Ports,
+    ledger: Ledger,
+    view: EnvironmentView,
+    images: Mapping[str, ResolvedImage],
+    facts: Mapping[str, ServiceFacts],
+    commit: str | None,
+    number: int | None,
+) -> Proposal:
+    services: list[ServicePlan] = []
+    changes: dict[str, list[dict[str, Any]]] = {}
+    references: dict[str, list[str]] = {}
+    for key, fact in sorted(facts.items()):
+        image = images[fact.image]
+        base = _base(ports, ledger, fact)
+        container = fact.container_of(base)
+        wanted = with_images(base.content, {container: image.uri})
+        changed = not same_shape(wanted, fact.running.content)
+        if changed:
+            changes[key] = differences(shape(fact.running.content), shape(wanted))
+            references[key] = _references(wanted)
+        services.append(
+            ServicePlan(
+                key=key,
+                service=fact.state.name,
+                wave=fact.wave,
+                image=fact.image,
+                digest=image.digest,
+                image_uri=image.uri,
+                container=container,
+                base=base.arn,
+                previous=fact.running.arn,
+                target=None if changed else fact.running.arn,
+                changed=changed,
+            )
+        )
+    _refuse_missing_references(ports, references)
+    _refuse_alarmed(ports, {key: facts[key] for key in changes})
+    digests = {key: image.digest for key, image in sorted(images.items())}
+    if number is None:
+        known = ledger.release_of(view.system, commit, digests)
+        number = None if known is None else known.number
+    return Proposal(
+        Plan(view.cluster, tuple(services)),
+        commit,
+        digests,
+        number,
+        tuple(fact.busy for fact in facts.values() if fact.busy is not None),
+        changes,
+    )
+
+
+def _one_wave(proposal: Proposal) -> Proposal:
+    """A rollback takes all services back at once and waits for nobody: time matters more than order then."""
+    services = tuple(
+        ServicePlan.from_json({**service.to_json(), "wave": 1}) for service in proposal.plan.services
+    )
+    return Proposal(
+        Plan(proposal.plan.cluster, services),
+        proposal.commit,
+        proposal.digests,
+        proposal.release,
+        differences=proposal.differences,
+    )
+
+
+def _base(ports: Ports, ledger: Ledger, fact: ServiceFacts) -> TaskDefinition:
+    """The newest active revision of the family that was not registered by a release that failed.
+
+    IaC owns the family's shape: what it registered since the last release comes along.
+    """
+    newest = ports.containers.task_definition(fact.running.family)
+    if newest is None or not _failed(ledger, newest):
+        return newest or fact.running
+    for arn in ports.containers.revisions(fact.running.family):
+        revision = ports.containers.task_definition(arn)
+        if revision is not None and not _failed(ledger, revision):
+            return revision
+    return fact.running
+
+
+def _failed(ledger: Ledger, revision: TaskDefinition) -> bool:
+    maker = revision.tags.get(DEPLOYMENT_TAG)
+    deployment = None if maker is None else ledger.find(maker)
+    return deployment is not None and deployment.outcome is not None and deployment.outcome.failed
+
+
+def _back_to(
+    ports: Ports,
+    key: str,
+    fact: ServiceFacts,
+    release: Release,
+    standing: Standing,
+) -> ServicePlan:
+    target = standing.task_definitions.get(key, fact.running.arn)
+    known = ports.containers.task_definition(target)
+    if known is None:
+        raise RefusalError(
+            f"service {key}: ECS no longer knows {target}, which {release.name} ran",
+            field=f"services.{key}",
+            hint=f"release its images again: tidegate deploy … --release {release.name}",
+        )
+    container = fact.container_of(known)
+    image_uri = next(
+        entry["image"] for entry in known.content["containerDefinitions"] if entry["name"] == container
+    )
+    return ServicePlan(
+        key=key,
+        service=fact.state.name,
+        wave=1,
+        image=fact.image,
+        digest=release.digests.get(fact.image, ""),
+        image_uri=image_uri,
+        container=container,
+        base=target,
+        previous=fact.running.arn,
+        target=target,
+        changed=target != fact.running.arn,
+    )
+
+
+def _references(task_definition: Mapping[str, Any]) -> list[str]:
+    return [
+        secret["valueFrom"]
+        for container in task_definition["containerDefinitions"]
+        for secret in container.get("secrets", [])
+    ]
+
+
+def _refuse_missing_references(ports: Ports, references: Mapping[str, list[str]]) -> None:
+    wanted = sorted({reference for group in references.values() for reference in group})
+    missing = set(ports.references.missing(wanted)) if wanted else set()
+    for key, group in references.items():
+        for reference in group:
+            if reference in missing:
+                raise RefusalError(
+                    f"service {key}: its task definition takes a secret from {reference}, which does not exist",
+                    field=f"services.{key}",
+                    hint="create the secret, or correct valueFrom in the task definition",
+                )
+
+
+def _refuse_alarmed(ports: Ports, facts: Mapping[str, ServiceFacts]) -> None:
+    """ECS ignores a service's deployment alarms for the whole deployment if one is in ALARM at its start."""
+    names = sorted({name for fact in facts.values() for name in fact.state.alarms})
+    alarmed = set(ports.alarms.in_alarm(names)) if names else set()
+    for key, fact in facts.items():
+        for name in fact.state.alarms:
+            if name in alarmed:
+                raise RefusalError(
+                    f"service {key}: alarm {name} is in ALARM already, so ECS would not watch it",
+                    field=f"services.{key}",
+                    hint="mend what it reports, or roll back: a rollback is not held up by alarms",
+                )

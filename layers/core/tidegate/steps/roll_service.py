@@ -1,0 +1,207 @@
+"""Function `roll_service`: one service's ECS deployment.
+
+`Start` brings a service to its target and leaves its task token with the ECS deployment that does it; the record of
+what is intended is written before ECS is touched, so a retry adopts what was begun. `Await` waits for somebody
+else's deployment. `Report` gathers why one failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from tidegate.domain.deployment import Deployment, Line, Rollout
+from tidegate.domain.errors import LostLockError, NotFoundError, OutsideError
+from tidegate.domain.plan import same_shape, shape, with_images
+from tidegate.domain.rollout import Direction, EcsDeployment, ServiceState, judge
+from tidegate.ledger.locks import Locks
+from tidegate.ledger.records import Ledger
+from tidegate.ports import Ports
+from tidegate.steps.planning import DEPLOYMENT_TAG, RELEASE_TAG
+from tidegate.steps.reporting import report_failure
+
+
+def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
+    """`{"step": "Start", "system", "environment", "deployment", "service", "direction", "fence", "execution",
+    "token"}`, `{"step": "Await", …, "busy", "execution", "token"}` or `{"step": "Report", …, "outcome", "reason"}`."""
+    ledger = Ledger(ports.store, ports.clock)
+    deployment = ledger.deployment(event["system"], event["environment"], event["deployment"])
+    if deployment is None:
+        raise NotFoundError(f"deployment {event['deployment']} is not in the ledger", field="deployment")
+    if event["step"] == "Start":
+        return _Rolling(event, ports, ledger, deployment).start()
+    if event["step"] == "Await":
+        return _await(event, ports, ledger)
+    return report_failure(event, ports, ledger, deployment)
+
+
+def wait_for(
+    ports: Ports,
+    ledger: Ledger,
+    event: Mapping[str, Any],
+    *,
+    cluster: str,
+    ecs_service: str,
+    ecs_deployment: str,
+) -> Mapping[str, Any]:
+    """Leave the task token with an ECS deployment, then look: the event may have come before the token."""
+    waiting = {
+        "token": event["token"],
+        "deployment": event["deployment"],
+        "service": event.get("service", ""),
+        "cluster": cluster,
+        "ecs_service": ecs_service,
+    }
+    ledger.await_rollout(ecs_deployment, event["execution"], waiting)
+    state = ports.containers.services(cluster, [ecs_service]).get(ecs_service)
+    verdict = judge(state, ecs_deployment)
+    if verdict is not None and ports.executions.succeed(event["token"], verdict.to_json()):
+        ledger.answered(ecs_deployment, event["execution"], event["token"])
+    return {"waiting_for": ecs_deployment}
+
+
+def _await(event: Mapping[str, Any], ports: Ports, ledger: Ledger) -> Mapping[str, Any]:
+    busy = event["busy"]
+    return wait_for(
+        ports,
+        ledger,
+        {**event, "service": busy["service"]},
+        cluster=busy["cluster"],
+        ecs_service=busy["ecs_service"],
+        ecs_deployment=busy["ecs_deployment"],
+    )
+
+
+class _Rolling:
+    """One attempt at one service in one direction; every call of ECS finds what an attempt before it left."""
+
+    def __init__(
+        self, event: Mapping[str, Any], ports: Ports, ledger: Ledger, deployment: Deployment
+    ) -> None:
+        plan = deployment.plan
+        if plan is None:
+            raise NotFoundError(f"deployment {deployment.id} has no plan", field="deployment")
+        self._event = event
+        self._ports = ports
+        self._ledger = ledger
+        self._deployment = deployment
+        self._cluster = plan.cluster
+        self._plan = plan.service(event["service"])
+        self._direction = Direction(event["direction"])
+        self._fence = int(event["fence"])
+
+    def start(self) -> Mapping[str, Any]:
+        rollout = self._intent()
+        if rollout.task_definition is None:
+            rollout = self._registered(rollout)
+        if rollout.ecs_deployment is None:
+            rollout = self._started(rollout)
+        return wait_for(
+            self._ports,
+            self._ledger,
+            self._event,
+            cluster=self._cluster,
+            ecs_service=self._plan.service,
+            ecs_deployment=rollout.ecs_deployment or "",
+        )
+
+    def _intent(self) -> Rollout:
+        known = self._ledger.rollout(self._deployment.id, self._plan.key, self._direction)
+        if known is not None and known.ecs_deployment is not None and self._direction is Direction.REVERT:
+            state = self._state()
+            if state is None or state.deployment(known.ecs_deployment) is None:
+                # A recovery reverts again: what an earlier revert had started is gone.
+                known = replace(known, ecs_deployment=None)
+        if known is not None:
+            rollout = replace(known, execution=self._event["execution"])
+        else:
+            target = self._plan.previous if self._direction is Direction.REVERT else self._plan.target
+            rollout = Rollout(
+                self._plan.key, self._direction, self._event["execution"], self._ledger.now(), target
+            )
+        self._ledger.save_rollout(self._deployment, rollout, fence=self._fence)
+        return rollout
+
+    def _registered(self, rollout: Rollout) -> Rollout:
+        """A new revision of the base with the release's image, unless an attempt before made it already."""
+        containers = self._ports.containers
+        base = containers.task_definition(self._plan.base)
+        if base is None:
+            raise OutsideError(
+                f"service {self._plan.key}: ECS no longer knows {self._plan.base}",
+                field=f"services.{self._plan.key}",
+            )
+        newest = containers.task_definition(base.family)
+        if newest is None or not self._made_by_us(newest.tags, newest.content):
+            tags = {
+                **base.tags,
+                DEPLOYMENT_TAG: self._deployment.id,
+                RELEASE_TAG: self._deployment.release_name or "",
+            }
+            newest = containers.register(self._wanted(base.content), tags)
+        rollout = replace(rollout, task_definition=newest.arn)
+        line = self._line("task definition registered", newest.arn.rsplit("/", 1)[-1])
+        self._ledger.save_rollout(self._deployment, rollout, line, fence=self._fence)
+        return rollout
+
+    def _wanted(self, base: Mapping[str, Any]) -> dict[str, Any]:
+        return with_images(base, {self._plan.container: self._plan.image_uri})
+
+    def _made_by_us(self, tags: Mapping[str, str], content: Mapping[str, Any]) -> bool:
+        if tags.get(DEPLOYMENT_TAG) != self._deployment.id:
+            return False
+        images = {entry["name"]: entry["image"] for entry in content["containerDefinitions"]}
+        return images.get(self._plan.container) == self._plan.image_uri
+
+    def _started(self, rollout: Rollout) -> Rollout:
+        target = self._existing(rollout.task_definition or "")
+        state = self._state()
+        ours = None if state is None else self._adoptable(state, target)
+        if ours is None:
+            self._insist_on_lock()
+            ours = self._ports.containers.update_service(self._cluster, self._plan.service, target)
+            what = "rolling" if self._direction is Direction.ROLL else "reverting"
+        else:
+            what = "already rolling" if self._direction is Direction.ROLL else "adopted ECS's own way back"
+        rollout = replace(rollout, task_definition=target, ecs_deployment=ours.id)
+        line = self._line(what, f"{target.rsplit('/', 1)[-1]} as {ours.id}")
+        self._ledger.save_rollout(self._deployment, rollout, line, fence=self._fence)
+        return rollout
+
+    def _adoptable(self, state: ServiceState, target: str) -> EcsDeployment | None:
+        """The PRIMARY deployment, if it goes where we want to go: an attempt before started it, or (on the way
+        back) ECS's circuit breaker did. A second one is never started beside it."""
+        primary = state.primary
+        if primary is None or primary.task_definition != target or primary.rollout_state == "FAILED":
+            return None
+        return primary
+
+    def _existing(self, arn: str) -> str:
+        """A revision that can be run: an INACTIVE one is registered again from what ECS remembers of it."""
+        containers = self._ports.containers
+        known = containers.task_definition(arn)
+        if known is None or known.active:
+            return arn
+        newest = containers.task_definition(known.family)
+        if (
+            newest is not None
+            and newest.tags.get(DEPLOYMENT_TAG) == self._deployment.id
+            and same_shape(newest.content, known.content)
+        ):
+            return newest.arn
+        tags = {**known.tags, DEPLOYMENT_TAG: self._deployment.id}
+        return containers.register(shape(known.content), tags).arn
+
+    def _insist_on_lock(self) -> None:
+        """ECS knows no fence: look at the lock right before each change."""
+        locks = Locks(self._ports.store, self._ports.clock)
+        place = self._deployment.system, self._deployment.environment
+        if not locks.holds(*place, self._deployment.id, self._fence):
+            raise LostLockError(f"fence {self._fence} of {'/'.join(place)} is void: nothing was changed")
+
+    def _state(self) -> ServiceState | None:
+        return self._ports.containers.services(self._cluster, [self._plan.service]).get(self._plan.service)
+
+    def _line(self, what: str, detail: str) -> Line:
+        return Line(self._ledger.now(), what, self._plan.key, detail)

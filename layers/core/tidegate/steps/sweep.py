@@ -1,0 +1,138 @@
+"""Function `sweep`: once a minute, what events may have missed.
+
+One query gives all that is open: runs that wait for ECS, deployments whose execution has ended without an outcome,
+locks that a dead or finished run left behind, hand-overs that nobody heard of. One thing that cannot be mended does
+not keep the others from it; the sweep fails at its end, so that its alarm rings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from tidegate.domain.deployment import Deployment, Line
+from tidegate.domain.errors import TidegateError
+from tidegate.domain.lock import Lock
+from tidegate.domain.outcome import Outcome
+from tidegate.ledger.handover import release, tell_owner
+from tidegate.ledger.locks import Locks
+from tidegate.ledger.records import Ledger
+from tidegate.ports import Item, Ports
+from tidegate.steps.announce import announce
+from tidegate.steps.wake import resume
+
+# A deployment whose recoveries die as well needs a person.
+MAX_RECOVERIES = 3
+_Thing = TypeVar("_Thing")
+
+
+class SweepError(TidegateError):
+    """Some of what is open could not be looked after; the rest was."""
+
+    code = "sweep"
+
+
+def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
+    """The event says nothing; gives `{"open", "resumed", "recovered", "handed_over"}`."""
+    del event
+    ledger = Ledger(ports.store, ports.clock)
+    items = ledger.open_items()
+    sweep = _Sweep(ports, ledger)
+    resumed = sweep.each("token", [_of_type(items, "token")], sweep.tokens)
+    recovered = sweep.each("deployment", _of_type(items, "deployment"), sweep.deployment)
+    handed = sweep.each("lock", _of_type(items, "lock"), sweep.lock)
+    handed += sweep.each("queue", _queues(items), sweep.queue)
+    if sweep.failures:
+        raise SweepError("; ".join(sweep.failures))
+    return {"open": len(items), "resumed": resumed, "recovered": recovered, "handed_over": handed}
+
+
+def _of_type(items: Iterable[Item], type_: str) -> list[Item]:
+    return [item for item in items if item.get("type") == type_]
+
+
+def _queues(items: Iterable[Item]) -> list[tuple[str, str]]:
+    return sorted({(item["system"], item["environment"]) for item in _of_type(items, "waiter")})
+
+
+class _Sweep:
+    def __init__(self, ports: Ports, ledger: Ledger) -> None:
+        self._ports = ports
+        self._ledger = ledger
+        self._locks = Locks(ports.store, ports.clock)
+        self.failures: list[str] = []
+
+    def each(self, what: str, things: Iterable[_Thing], mend: Callable[[_Thing], int]) -> int:
+        done = 0
+        for thing in things:
+            try:
+                done += mend(thing)
+            except TidegateError as error:
+                self.failures.append(f"{what}: {error.message}")
+        return done
+
+    def tokens(self, items: list[Item]) -> int:
+        return resume(self._ports, self._ledger, items) if items else 0
+
+    def deployment(self, item: Item) -> int:
+        """Start another execution for a deployment whose own has ended, or give it up for a person."""
+        deployment = self._ledger.deployment(item["system"], item["environment"], item["id"])
+        if deployment is None or deployment.outcome is not None:
+            return 0
+        execution = self._ports.executions.describe(deployment.execution)
+        if execution is not None and execution.running:
+            return 0
+        attempt = deployment.recoveries + 1
+        if attempt > MAX_RECOVERIES:
+            return self._give_up(deployment)
+        started = self._ports.executions.start(
+            deployment.machine.value,
+            f"{deployment.id}-recovery-{attempt}",
+            {
+                "system": deployment.system,
+                "environment": deployment.environment,
+                "recover": deployment.id,
+            },
+        )
+        status = "vanished" if execution is None else execution.status
+        self._ledger.save(
+            replace(deployment, recoveries=attempt, execution=started.arn),
+            Line(
+                self._ledger.now(),
+                "recovery started",
+                detail=f"its execution ended as {status}, without an outcome",
+            ),
+        )
+        self._ports.metrics.count("RecoveryStarted")
+        return 1
+
+    def lock(self, item: Item) -> int:
+        lock = self._locks.read(item["system"], item["environment"])
+        if lock.owner is None:
+            return 0
+        if lock.token is not None:
+            tell_owner(self._ports, lock)
+            return 1
+        owner = self._ledger.deployment(lock.system, lock.environment, lock.owner)
+        if owner is not None and (owner.outcome is None or owner.outcome is Outcome.FAILED_DIRTY):
+            return 0
+        release(self._ports, lock.system, lock.environment, lock.owner)
+        return 1
+
+    def queue(self, place: tuple[str, str]) -> int:
+        lock: Lock | None = self._locks.pass_on(*place)
+        if lock is None:
+            return 0
+        tell_owner(self._ports, lock)
+        return 1
+
+    def _give_up(self, deployment: Deployment) -> int:
+        reason = f"{MAX_RECOVERIES} attempts to finish or revert it ended without an outcome"
+        ended = self._ledger.end(deployment, Outcome.FAILED_DIRTY, reason)
+        announce(self._ports, ended, Outcome.FAILED_DIRTY.event)
+        announce(self._ports, ended, "Lock Stuck", severity="critical")
+        self._ports.metrics.count(
+            Outcome.FAILED_DIRTY.value, system=ended.system, environment=ended.environment
+        )
+        return 1
