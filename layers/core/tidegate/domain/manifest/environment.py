@@ -112,12 +112,12 @@ class Environment(Part):
     )
     bake: Bake | None = Field(
         default=None,
-        description="Time after the last wave in which alarms still undo the deployment.",
+        description="Alarms that undo the deployment for a time after its last wave.",
         examples=[{"for": "5m", "alarms": ["arive-5xx"]}],
     )
     guard: Guard | None = Field(
         default=None,
-        description="Time after a success in which an alarm rolls back, once.",
+        description="Alarms that roll back, once, for a time after a success.",
         examples=[{"for": "1h", "alarms": ["arive-5xx"]}],
     )
     strategy: Literal["rolling", "canary", "linear", "blue-green"] = Field(

@@ -39,6 +39,12 @@ def problem_of(detail: ErrorDetails) -> Problem:
     return Problem(path, f"{name_of(path)} {said}", hint)
 
 
+def expects_number(path: Path) -> bool:
+    """Whether the schema wants a whole number there: YAML cannot tell the number 1234567 from such a commit or tag."""
+    field = _field_at(path)
+    return field is not None and int in _options(field.annotation)
+
+
 def _missing(found: _Found) -> tuple[str, str]:
     return "is missing", f"add it, for example {_example(found.path)}"
 

@@ -168,6 +168,9 @@ class ServiceOverride(Part):
 class Database(Part):
     """The database that snapshot and wake act on: one of a cluster and an instance."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["cluster"]}, {"required": ["instance"]}]}
+    )
     noun: ClassVar[str] = "a database"
 
     cluster: DatabaseIdentifier | None = Field(

@@ -20,20 +20,30 @@ _FOLLOWS_FROM_ANOTHER: Final = "default_factory_not_called"
 
 def parse_manifest(data: object) -> Manifest:
     """The manifest in `data`, what a JSON or YAML reader gives; else ManifestError with all problems, nothing else."""
-    problems = unreadable(data)
-    if problems:
-        raise ManifestError(_in_order(problems))
-    problems = empty_values(data)
+    unjudgeable = unreadable(data)
+    if unjudgeable:
+        raise ManifestError(_in_order(unjudgeable))
+    problems: list[Problem] = []
     manifest: Manifest | None = None
     try:
         manifest = Manifest.model_validate(data)
     except ValidationError as error:
-        problems += [
+        problems = [
             problem_of(detail)
             for detail in error.errors(include_url=False)
             if detail["type"] != _FOLLOWS_FROM_ANOTHER
         ]
-    problems += broken_rules(data)
+    # An unquoted {commit} is a mapping whose key has no value: one problem, that it is a mapping, is enough.
+    places = {problem.path for problem in problems}
+    problems = [
+        *(
+            empty
+            for empty in empty_values(data)
+            if not any(empty.path[:end] in places for end in range(len(empty.path)))
+        ),
+        *problems,
+        *broken_rules(data),
+    ]
     if problems or manifest is None:
         raise ManifestError(_in_order(problems))
     return manifest
