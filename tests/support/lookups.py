@@ -87,7 +87,8 @@ class FakeLogs(Scripted):
 
     @recorded
     def tail(self, group: str, stream: str, lines: int) -> list[str]:
-        return self.streams.get((group, stream), [])[-lines:]
+        written = self.streams.get((group, stream), [])
+        return written[max(0, len(written) - max(0, lines)) :]
 
     def write(self, group: str, stream: str, *lines: str) -> None:
         self.streams.setdefault((group, stream), []).extend(lines)

@@ -22,7 +22,8 @@ _NOBODY_WAITS = frozenset({"InvalidToken", "TaskDoesNotExist", "TaskTimedOut"})
 
 
 class StepFunctions:
-    """`prefix` gives what a machine's name is put behind: `arn:<partition>:states:<region>:<account>:stateMachine:<stack>-`."""
+    """`prefix` gives what a machine's name is put behind:
+    `arn:<partition>:states:<region>:<account>:stateMachine:<stack>-`."""
 
     def __init__(self, client: Callable[[], SFNClient], prefix: Callable[[], str]) -> None:
         self._client = client

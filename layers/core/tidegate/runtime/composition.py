@@ -33,7 +33,7 @@ class SystemClock:
 class NoMetrics:
     """For a person's terminal, where EMF lines would be noise."""
 
-    def count(self, name: str, value: float = 1, unit: str = "Count", **dimensions: str) -> None:
+    def count(self, name: str, value: float = 1, unit: str = "Count", **dimensions: str) -> None:  # noqa: ARG002
         return None
 
 

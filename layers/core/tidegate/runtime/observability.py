@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from aws_lambda_powertools.logging import Logger
-from aws_lambda_powertools.metrics import single_metric
+from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 SERVICE = "tidegate"
 NAMESPACE = "Tidegate"
@@ -34,6 +34,6 @@ class EmfMetrics:
     """Writes each count at once, one line with its own dimensions: nothing is left to flush when a function dies."""
 
     def count(self, name: str, value: float = 1, unit: str = "Count", **dimensions: str) -> None:
-        with single_metric(name=name, unit=unit, value=value, namespace=NAMESPACE) as metric:
+        with single_metric(name=name, unit=MetricUnit(unit), value=value, namespace=NAMESPACE) as metric:
             for dimension, text in dimensions.items():
                 metric.add_dimension(name=dimension, value=text)
