@@ -1,10 +1,15 @@
 """An embedded cloud for tests: started on a free port, with clients, stopped without leftovers."""
 
+import io
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import textwrap
+import uuid
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,6 +57,79 @@ class Cloud:
         attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
         return str(url), str(attributes["QueueArn"])
 
+    def role(self, name: str, *statements: dict[str, Any]) -> str:
+        """ARN of a new role that Lambda may assume, with one inline policy."""
+        iam = self.client("iam")
+        trust = {
+            "Effect": "Allow",
+            "Principal": {"Service": "lambda.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        }
+        role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=_policy(trust))["Role"]
+        if statements:
+            iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=_policy(*statements))
+        return str(role["Arn"])
+
+    def function(self, code: str, *statements: dict[str, Any], **config: Any) -> str:
+        """ARN of a new Python function `app.handler` with a role of its own."""
+        name = f"function-{uuid.uuid4().hex[:8]}"
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as file:
+            file.writestr("app.py", textwrap.dedent(code))
+        client = self.client("lambda")
+        created = client.create_function(
+            FunctionName=name,
+            Runtime="python3.11",
+            Handler="app.handler",
+            Role=self.role(name, *statements),
+            Code={"ZipFile": archive.getvalue()},
+            **config,
+        )
+        wait_until(
+            lambda: client.get_function_configuration(FunctionName=name)["State"] == "Active",
+            what=f"{name} to be active",
+        )
+        return str(created["FunctionArn"])
+
+    def machine(self, states: dict[str, Any], **definition: Any) -> str:
+        """ARN of a new state machine that begins at the first of `states`; JSONata unless told otherwise."""
+        whole = {"QueryLanguage": "JSONata", "StartAt": next(iter(states)), "States": states, **definition}
+        name = f"machine-{uuid.uuid4().hex[:8]}"
+        created = self.client("stepfunctions").create_state_machine(
+            name=name, definition=json.dumps(whole), roleArn=self.role(name)
+        )
+        return str(created["stateMachineArn"])
+
+    def start(self, machine: str, given: Any = None, **request: Any) -> str:
+        """ARN of a new execution."""
+        started = self.client("stepfunctions").start_execution(
+            stateMachineArn=machine, input=json.dumps({} if given is None else given), **request
+        )
+        return str(started["executionArn"])
+
+    def ended(self, execution: str, *, seconds: float = 10.0) -> dict[str, Any]:
+        """The execution's description once it is no longer RUNNING."""
+
+        def over() -> dict[str, Any] | None:
+            described = self.client("stepfunctions").describe_execution(executionArn=execution)
+            return described if described["status"] != "RUNNING" else None
+
+        return wait_until(over, what=f"{execution} to end", seconds=seconds)
+
+    def run(self, machine: str, given: Any = None) -> dict[str, Any]:
+        """Start an execution and wait for its end; `output` is parsed."""
+        result = self.ended(self.start(machine, given))
+        return {**result, "output": json.loads(result["output"]) if result.get("output") else None}
+
+    def path(self, execution: str) -> list[str]:
+        """The names of the states that were entered, in order."""
+        history = self.client("stepfunctions").get_execution_history(executionArn=execution, maxResults=1000)
+        return [
+            e["stateEnteredEventDetails"]["name"]
+            for e in history["events"]
+            if "stateEnteredEventDetails" in e
+        ]
+
 
 @contextmanager
 def running_cloud(state_dir: Path, arguments: Sequence[str] = ()) -> Iterator[Cloud]:
@@ -78,6 +156,10 @@ def _ready(cloud: Cloud, log: Path) -> bool:
         return cloud.control.health().ready
     except NotRunningError:
         return False
+
+
+def _policy(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
 def _environment() -> dict[str, str]:

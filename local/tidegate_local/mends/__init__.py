@@ -13,9 +13,11 @@ from tidegate_local.ecs.scheduler import Scheduler
 from tidegate_local.faults import FaultBoard
 from tidegate_local.mends import error_names, task_definitions
 from tidegate_local.settings import Settings
+from tidegate_local.states import engine
 
 REGISTRY: dict[str, Callable[[], None]] = {
     "error_names": error_names.install,
+    "states": engine.install,
     "task_definitions": task_definitions.install,
 }
 

@@ -1,0 +1,197 @@
+"""An execution from its start to its end.
+
+AWS: StartExecution is idempotent ("if you call StartExecution with the same name and input as a running
+execution, the call succeeds and returns the same response"; closed or with other input:
+ExecutionAlreadyExists). A machine's own TimeoutSeconds ends it as TIMED_OUT with States.Timeout. A
+stopped execution runs no further state (Step Functions API reference and developer guide).
+MiniStack: refuses any known name, knows no time-out of a machine, lets the threads of a stopped execution
+run on and overwrites ABORTED with what comes of them.
+"""
+
+import json
+import logging
+import re
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from ministack.core.responses import (
+    error_response_json,
+    get_account_id,
+    get_region,
+    json_response,
+    now_iso,
+    request_scope,
+)
+from ministack.services import stepfunctions as sfn
+
+from tidegate_local.seam import Handler, expect, graft
+from tidegate_local.states import lifetime
+from tidegate_local.states.history import add_event
+from tidegate_local.states.walk import walk
+
+logger = logging.getLogger("tidegate.states")
+
+LARGEST_INPUT = 262_144
+NAME = re.compile(r"[^\s<>{}\[\]?*\"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]{1,80}")
+
+END_EVENTS = {
+    "SUCCEEDED": ("ExecutionSucceeded", "executionSucceededEventDetails"),
+    "FAILED": ("ExecutionFailed", "executionFailedEventDetails"),
+    "TIMED_OUT": ("ExecutionTimedOut", "executionTimedOutEventDetails"),
+    "ABORTED": ("ExecutionAborted", "executionAbortedEventDetails"),
+}
+
+
+class Executions:
+    """The executions that run, by ARN."""
+
+    def __init__(self) -> None:
+        self._lifetimes: dict[str, lifetime.Lifetime] = {}
+        self._lock = threading.RLock()
+        self.start_unchecked: Handler = sfn._start_execution
+
+    def lifetime_of(self, arn: str) -> lifetime.Lifetime:
+        """The lifetime everything in the execution runs under; ends with the execution."""
+        with self._lock:
+            return self._lifetimes.setdefault(arn, lifetime.Lifetime())
+
+    def when_over(self, arn: str, act: Callable[[], None]) -> None:
+        """Call `act` once the execution is no longer RUNNING, at once if it is not."""
+        with self._lock:
+            running = sfn._executions[arn]["status"] == "RUNNING"
+            if running:
+                self.lifetime_of(arn).at_end(act)
+        if not running:
+            act()
+
+    def end(self, execution: dict[str, Any], status: str, **outcome: str | None) -> bool:
+        """Write how it ended and end what runs in it; False if it had ended before."""
+        with self._lock:
+            if execution["status"] != "RUNNING":
+                return False
+            execution.update(status=status, stopDate=now_iso(), **outcome)
+            kind, key = END_EVENTS[status]
+            add_event(execution, kind, {key: {k: v for k, v in outcome.items() if v}})
+            under = self._lifetimes.pop(execution["executionArn"], None)
+        sfn._emit_execution_status_event(execution)
+        if under is not None:
+            under.end()
+        return True
+
+    def start(self, data: dict[str, Any]) -> Any:
+        """StartExecution."""
+        refusal = _refuse(data)
+        if refusal is not None:
+            return refusal
+        with self._lock:
+            known = _known_execution(data)
+            if (
+                known is not None
+                and known["status"] == "RUNNING"
+                and known["input"] == data.get("input", "{}")
+            ):
+                return json_response({"executionArn": known["executionArn"], "startDate": known["startDate"]})
+            return self.start_unchecked(data)
+
+    def stop(self, data: dict[str, Any]) -> Any:
+        """StopExecution. One that has ended keeps its end, and the call succeeds."""
+        execution = sfn._executions.get(data.get("executionArn"))
+        if execution is None:
+            return error_response_json(
+                "ExecutionDoesNotExist", f"Execution Does Not Exist: '{data.get('executionArn')}'", 400
+            )
+        self.end(execution, "ABORTED", error=data.get("error"), cause=data.get("cause"))
+        return json_response({"stopDate": execution["stopDate"]})
+
+    def run(self, arn: str) -> None:
+        """Walk the machine; the body of the execution's thread."""
+        execution = sfn._executions.get(arn)
+        if execution is None:
+            return
+        lifetime.enter(self.lifetime_of(arn))
+        try:
+            output = self._walk(execution)
+        except lifetime.EndedError:
+            return
+        except sfn._ExecutionError as error:
+            self.end(execution, "FAILED", error=error.error, cause=error.cause)
+        except Exception as error:
+            logger.exception("execution %s broke", arn)
+            self.end(execution, "FAILED", error="States.Runtime", cause=f"{type(error).__name__}: {error}")
+        else:
+            self.end(execution, "SUCCEEDED", output=json.dumps(output))
+
+    def _walk(self, execution: dict[str, Any]) -> Any:
+        machine = sfn._state_machines.get(execution["stateMachineArn"])
+        if machine is None:
+            raise sfn._ExecutionError("StateMachineDeleted", "State machine no longer exists")
+        definition = json.loads(machine["definition"])
+        given = json.loads(execution["input"])
+        ctx = {
+            "QueryLanguage": definition.get("QueryLanguage", "JSONPath"),
+            "Execution": {
+                "Id": execution["executionArn"],
+                "Input": given,
+                "Name": execution["name"],
+                "RoleArn": machine["roleArn"],
+                "StartTime": execution["startDate"],
+                "RedriveCount": 0,
+            },
+            "StateMachine": {"Id": execution["stateMachineArn"], "Name": machine["name"]},
+            "variables": {},
+        }
+        seconds = definition.get("TimeoutSeconds")
+        timer = (
+            threading.Timer(seconds, self._time_out, (execution, get_account_id(), get_region()))
+            if seconds
+            else None
+        )
+        if timer:
+            timer.daemon = True
+            timer.start()
+        try:
+            return walk(definition["States"], definition["StartAt"], given, execution, ctx)
+        finally:
+            if timer:
+                timer.cancel()
+
+    def _time_out(self, execution: dict[str, Any], account: str, region: str) -> None:
+        with request_scope(account, region):
+            self.end(execution, "TIMED_OUT", error="States.Timeout")
+
+
+def install(executions: Executions) -> None:
+    """Raises `MendDoesNotFitError`."""
+    executions.start_unchecked = graft(
+        sfn, "_start_execution", executions.start, signature="(data)", shows="Execution already exists"
+    )
+    graft(sfn, "_stop_execution", executions.stop, signature="(data)")
+    graft(sfn, "_run_execution", executions.run, signature="(exec_arn)", shows='"SUCCEEDED"')
+    expect(sfn, "_emit_execution_status_event", signature="(execution) -> None")
+
+
+def _known_execution(data: dict[str, Any]) -> dict[str, Any] | None:
+    machine = sfn._state_machines.get(sfn._resolve_state_machine_arn(data.get("stateMachineArn", "")))
+    if machine is None or not data.get("name"):
+        return None
+    arn = f"arn:aws:states:{get_region()}:{get_account_id()}:execution:{machine['name']}:{data['name']}"
+    known: dict[str, Any] | None = sfn._executions.get(arn)
+    return known
+
+
+def _refuse(data: dict[str, Any]) -> Any:
+    name, given = data.get("name"), data.get("input", "{}")
+    if name is not None and not NAME.fullmatch(name):
+        return error_response_json("InvalidName", f"Invalid Name: '{name}'", 400)
+    if len(given.encode()) > LARGEST_INPUT:
+        return error_response_json(
+            "InvalidExecutionInput", f"Input is longer than {LARGEST_INPUT} bytes", 400
+        )
+    try:
+        json.loads(given)
+    except ValueError as error:
+        return error_response_json(
+            "InvalidExecutionInput", f"Invalid State Machine Execution Input: '{error}'", 400
+        )
+    return None
