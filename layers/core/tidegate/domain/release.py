@@ -93,12 +93,12 @@ def previous_release(standings: Iterable[Standing], current: int) -> Standing | 
     "Before" is by the time of the success, not by number: a person may deploy an old release again.
     """
     known = {standing.release: standing for standing in standings}
-    limit = known[current].at if current in known else None
+    limit = (known[current].at, current) if current in known else None
     earlier = [
         standing
         for standing in known.values()
         if standing.verdict is Verdict.SUCCEEDED
         and standing.release != current
-        and (limit is None or standing.at < limit)
+        and (limit is None or (standing.at, standing.release) < limit)
     ]
     return max(earlier, key=lambda standing: (standing.at, standing.release), default=None)

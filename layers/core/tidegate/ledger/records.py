@@ -84,7 +84,7 @@ class Ledger:
     def save(self, deployment: Deployment, *lines: Line, fence: int | None = None) -> None:
         """Write an open deployment and what happened to it; under a fence, where it holds the lock."""
         writes: list[Write] = [self._put_deployment(deployment, {"outcome": None})]
-        writes += [self._line(deployment.id, line) for line in lines]
+        writes += [self._line(deployment.id, line, number) for number, line in enumerate(lines)]
         self._write(deployment, writes, fence)
 
     def end(
@@ -112,8 +112,8 @@ class Ledger:
         writes: list[Write] = [
             self._put_deployment(ended, {"outcome": None}),
             *also,
-            *(self._line(deployment.id, line) for line in lines),
-            self._line(deployment.id, last),
+            *(self._line(deployment.id, line, number) for number, line in enumerate(lines)),
+            self._line(deployment.id, last, len(lines)),
         ]
         try:
             self._write(deployment, writes, fence)
@@ -155,7 +155,7 @@ class Ledger:
     def save_rollout(self, deployment: Deployment, rollout: Rollout, *lines: Line, fence: int) -> None:
         key = keys.rollout(deployment.id, rollout.service, rollout.direction.value)
         writes: list[Write] = [Put(key, _present(rollout.to_json()))]
-        writes += [self._line(deployment.id, line) for line in lines]
+        writes += [self._line(deployment.id, line, number) for number, line in enumerate(lines)]
         self._write(deployment, writes, fence)
 
     def save_report(self, deployment_id: str, report: FailureReport) -> None:
@@ -280,9 +280,10 @@ class Ledger:
         }
         return Put(keys.deployment(deployment.system, deployment.environment, deployment.id), item, expect)
 
-    def _line(self, deployment_id: str, line: Line) -> Put:
+    def _line(self, deployment_id: str, line: Line, number: int = 0) -> Put:
+        """Lines of one moment keep their order; the same line of another writer does not overwrite it."""
         content = line.to_json()
-        return Put(keys.line(deployment_id, line.at, content_hash(content)[:8]), content)
+        return Put(keys.line(deployment_id, line.at, f"{number}-{content_hash(content)[:8]}"), content)
 
     def _write(self, deployment: Deployment, writes: list[Write], fence: int | None) -> None:
         checks: list[Check] = []

@@ -1,0 +1,133 @@
+"""A small shop in production: `api` and `worker` from one image, both running version 1, registered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from tidegate.domain.deployment import Deployment, Line
+from tidegate.ledger.records import Ledger
+from tidegate.steps import lock, plan_release, record, roll_service, wake
+
+from tests.support.clock import iso
+from tests.support.fakes import World
+
+SYSTEM, ENVIRONMENT, CLUSTER, REPOSITORY = "shop", "production", "shop-cluster", "shop-app"
+Answer = Mapping[str, Any]
+
+
+def digest(version: int) -> str:
+    return f"sha256:{version:064x}"
+
+
+def manifest(**more: Any) -> dict[str, Any]:
+    return {
+        "system": SYSTEM,
+        "images": {"app": {"repository": REPOSITORY, "tag": "{commit}"}},
+        "services": {
+            "api": {"service": "shop-api", "image": "app", "wave": 1},
+            "worker": {"service": "shop-worker", "image": "app", "wave": 2},
+        },
+        "environments": {ENVIRONMENT: {"region": "eu-west-1", "cluster": CLUSTER}},
+        **more,
+    }
+
+
+@dataclass
+class Shop:
+    """Plays the state machines' part, one step at a time."""
+
+    world: World = field(default_factory=World)
+    runs: int = 0
+
+    def __post_init__(self) -> None:
+        for version in (1, 2, 3):
+            self.world.images.push(REPOSITORY, digest(version), f"c{version}")
+        uri = f"{self.world.images.uri(REPOSITORY)}@{digest(1)}"
+        for service in ("shop-api", "shop-worker"):
+            self.world.containers.add_task_definition(service, uri)
+            self.world.containers.add_service(CLUSTER, service, service, desired_count=2)
+        self.world.registry.put_manifest(SYSTEM, ENVIRONMENT, manifest())
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.world.store, self.world.clock)
+
+    def execution(self, machine: str = "deploy") -> dict[str, str]:
+        self.runs += 1
+        self.world.clock.advance(1)
+        name = f"run-{self.runs}"
+        arn = self.world.executions.run(machine, name)
+        return {"id": arn, "name": name, "started_at": iso(self.world.clock.now())}
+
+    def plan(self, execution: dict[str, str] | None = None, step: str = "Plan", **request: Any) -> Answer:
+        asked = {"system": SYSTEM, "environment": ENVIRONMENT, "actor": "ada", **request}
+        machine = "deploy" if step == "Plan" else "rollback"
+        event = {"step": step, "request": asked, "execution": execution or self.execution(machine)}
+        return plan_release.run(event, self.world.ports)
+
+    def release(self, version: int, **request: Any) -> Answer:
+        return self.plan(commit=f"c{version}", images={"app": {"digest": digest(version)}}, **request)
+
+    def place(self, planned: Answer) -> dict[str, Any]:
+        return {name: planned[name] for name in ("system", "environment", "deployment")}
+
+    def deployment(self, planned: Answer) -> Deployment:
+        found = self.ledger.deployment(SYSTEM, ENVIRONMENT, planned["deployment"])
+        assert found is not None
+        return found
+
+    def acquire(self, planned: Answer, token: str = "lock-token") -> int:
+        """The fence, or 0 when it had to join the queue."""
+        self.world.executions.wait(token)
+        execution = self.deployment(planned).execution
+        event = {"step": "Acquire", **self.place(planned), "token": token, "execution": execution}
+        return int(lock.run(event, self.world.ports).get("fence", 0))
+
+    def roll(
+        self, planned: Answer, service: str, fence: int, direction: str = "Roll", token: str | None = None
+    ) -> Answer | None:
+        """What the task token was answered, or None while ECS has not decided."""
+        token = self.world.executions.wait(token or f"{direction}-{service}-{planned['deployment']}")
+        event = {
+            "step": "Start",
+            **self.place(planned),
+            "service": service,
+            "direction": direction,
+            "fence": fence,
+            "execution": self.world.executions.run("roll", token),
+            "token": token,
+        }
+        roll_service.run(event, self.world.ports)
+        return self.world.executions.answers.get(token)
+
+    def record(self, planned: Answer, step: str, fence: int = -1, **more: Any) -> Answer:
+        event = {"step": step, **self.place(planned), "fence": fence, **more}
+        return record.run(event, self.world.ports)
+
+    def go_out(self, version: int) -> Answer:
+        """A whole release that goes well."""
+        planned = self.release(version)
+        fence = self.acquire(planned, f"lock-{version}")
+        for service in [key for wave in planned["waves"] for key in wave["services"]]:
+            self.roll(planned, service, fence)
+            done = self.world.containers.complete(f"shop-{service}")
+            detail = {"deploymentId": done.id}
+            wake.run({"detail-type": "ECS Deployment State Change", "detail": detail}, self.world.ports)
+        return self.record(planned, "Succeed", fence)
+
+    def running(self, service: str) -> str:
+        primary = self.world.containers.service(service).primary
+        found = self.world.containers.task_definition(primary.task_definition)
+        assert found is not None
+        return str(found.content["containerDefinitions"][0]["image"]).rpartition("@")[2]
+
+    def timeline(self, planned: Answer) -> list[Line]:
+        return self.ledger.timeline(planned["deployment"])
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop()

@@ -1,0 +1,109 @@
+"""The lock as the machines see it: acquire, queue, hand over, take over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tidegate.domain.errors import TransientError
+from tidegate.ledger.locks import Locks
+from tidegate.steps import lock
+
+from tests.unit.steps.conftest import ENVIRONMENT, SYSTEM, Shop
+
+
+def _locks(shop: Shop) -> Locks:
+    return Locks(shop.world.store, shop.world.clock)
+
+
+def _take_over(shop: Shop, planned: Any, execution: str) -> Any:
+    event = {"step": "TakeOver", **shop.place(planned), "execution": execution}
+    return lock.run(event, shop.world.ports)
+
+
+def test_a_free_lock_answers_its_own_token(shop: Shop) -> None:
+    planned = shop.release(2)
+    assert shop.acquire(planned, "t") == 1
+    assert shop.world.executions.answers["t"] == {"outcome": "Acquired", "fence": 1}
+    assert [detail["deployment"] for detail in shop.world.bus.of("Deployment Started")] == [
+        planned["deployment"]
+    ]
+
+
+def test_a_second_run_waits_and_is_woken_by_the_release(shop: Shop) -> None:
+    first, second = shop.release(2), shop.release(3)
+    fence = shop.acquire(first, "one")
+    assert shop.acquire(second, "two") == 0
+    assert "two" not in shop.world.executions.answers
+    assert "behind" in str(shop.timeline(second)[-1].detail)
+
+    shop.record(first, "Fail", fence, error={"name": "Test", "cause": "stop"})
+    assert shop.world.executions.answers["two"] == {"outcome": "Acquired", "fence": 2}
+    owner = _locks(shop).read(SYSTEM, ENVIRONMENT)
+    assert owner.owner == second["deployment"]
+    assert owner.token is None, "the owner has been told"
+
+
+def test_acquiring_twice_gives_the_same_fence(shop: Shop) -> None:
+    planned = shop.release(2)
+    assert shop.acquire(planned, "t") == 1
+    assert shop.acquire(planned, "t-of-the-retry") == 1
+
+
+def test_a_lost_answer_of_the_table_is_read_back(shop: Shop) -> None:
+    planned = shop.release(2)
+    shop.world.store.loses("transact")
+    with pytest.raises(TransientError):
+        shop.acquire(planned, "t")
+    assert shop.acquire(planned, "t2") == 1
+    assert _locks(shop).waiters(SYSTEM, ENVIRONMENT) == []
+
+
+def test_a_dead_waiter_is_passed_over(shop: Shop) -> None:
+    first, second, third = shop.release(2), shop.release(3), shop.release(2)
+    fence = shop.acquire(first, "one")
+    shop.acquire(second, "two")
+    shop.acquire(third, "three")
+    shop.world.executions.waiting.discard("two")
+    shop.world.executions.end(shop.deployment(second).execution, "ABORTED")
+
+    shop.record(first, "Fail", fence, error=None)
+    assert shop.world.executions.answers["three"]["outcome"] == "Acquired"
+    assert _locks(shop).read(SYSTEM, ENVIRONMENT).owner == third["deployment"]
+
+
+class TestTakeOver:
+    def test_waits_for_the_longest_function_after_the_owner_was_stopped(self, shop: Shop) -> None:
+        planned = shop.release(2)
+        shop.acquire(planned)
+        shop.world.executions.end(shop.deployment(planned).execution, "ABORTED")
+        shop.world.clock.advance(10)
+        assert _take_over(shop, planned, "arn:recovery") == {"outcome": "Wait", "fence": -1, "seconds": 20}
+        shop.world.clock.advance(20)
+        assert _take_over(shop, planned, "arn:recovery") == {"outcome": "Taken", "fence": 2, "seconds": 0}
+
+    def test_is_the_same_when_it_is_done_twice(self, shop: Shop) -> None:
+        planned = shop.release(2)
+        shop.acquire(planned)
+        shop.world.executions.end(shop.deployment(planned).execution, "ABORTED")
+        shop.world.clock.advance(60)
+        assert _take_over(shop, planned, "arn:recovery")["fence"] == 2
+        assert _take_over(shop, planned, "arn:recovery")["fence"] == 2
+
+    def test_lets_a_child_that_outlived_its_parent_end_first(self, shop: Shop) -> None:
+        planned = shop.release(2)
+        fence = shop.acquire(planned)
+        assert shop.roll(planned, "api", fence, token="orphan") is None
+        shop.world.executions.end(shop.deployment(planned).execution, "ABORTED")
+        shop.world.clock.advance(60)
+
+        assert _take_over(shop, planned, "arn:recovery")["outcome"] == "Wait"
+        assert shop.world.executions.answers["orphan"]["outcome"] == "Aborted"
+
+    def test_of_one_that_only_waited_changes_nothing(self, shop: Shop) -> None:
+        first, second = shop.release(2), shop.release(3)
+        shop.acquire(first, "one")
+        shop.acquire(second, "two")
+        assert _take_over(shop, second, "arn:recovery")["outcome"] == "NotOwner"
+        assert _locks(shop).waiters(SYSTEM, ENVIRONMENT) == []
+        assert _locks(shop).read(SYSTEM, ENVIRONMENT).owner == first["deployment"]

@@ -1,0 +1,201 @@
+"""How runs end: exactly once, with the truth about every service."""
+
+from __future__ import annotations
+
+import pytest
+from tidegate.domain.errors import LostLockError
+from tidegate.domain.outcome import Outcome
+from tidegate.domain.release import Verdict
+from tidegate.ledger.locks import Locks
+from tidegate.steps import record
+
+from tests.unit.steps.conftest import ENVIRONMENT, SYSTEM, Shop, digest
+
+
+def _free(shop: Shop) -> bool:
+    return Locks(shop.world.store, shop.world.clock).read(SYSTEM, ENVIRONMENT).free
+
+
+def test_a_success_is_current_published_and_frees_the_lock(shop: Shop) -> None:
+    done = shop.go_out(2)
+    assert done["document"] == {
+        "outcome": "Succeeded",
+        "deployment": done["document"]["deployment"],
+        "release": "r1",
+        "reason": "",
+        "services": {
+            key: {
+                "outcome": "Rolled",
+                "task_definition": shop.world.containers.service(f"shop-{key}").primary.task_definition,
+                "digest": digest(2),
+            }
+            for key in ("api", "worker")
+        },
+    }
+    current = shop.ledger.current(SYSTEM, ENVIRONMENT)
+    assert current is not None
+    assert (current.release, current.fence) == (1, 1)
+    assert shop.world.registry.images[SYSTEM, ENVIRONMENT, "app"].endswith(digest(2))
+    assert _free(shop)
+    assert len(shop.world.bus.of("Deployment Succeeded")) == 1
+    assert shop.world.metrics.total("Succeeded", system=SYSTEM) == 1
+
+
+def test_a_service_that_runs_something_else_is_no_success(shop: Shop) -> None:
+    planned = shop.release(2)
+    fence = shop.acquire(planned)
+    for service in ("api", "worker"):
+        shop.roll(planned, service, fence)
+        shop.world.containers.complete(f"shop-{service}")
+    shop.world.containers.supersede(
+        "shop-worker", shop.world.containers.add_task_definition("shop-worker").arn
+    )
+    assert shop.record(planned, "Succeed", fence)["outcome"] == "Drifted"
+    assert shop.deployment(planned).outcome is None
+    assert not _free(shop)
+
+
+def test_succeeding_twice_is_the_same_success(shop: Shop) -> None:
+    done = shop.go_out(2)
+    identity = done["document"]["deployment"]
+    event = {
+        "step": "Succeed",
+        "system": SYSTEM,
+        "environment": ENVIRONMENT,
+        "deployment": identity,
+        "fence": 1,
+    }
+    assert record.run(event, shop.world.ports)["document"] == done["document"]
+    assert len(shop.world.bus.of("Deployment Succeeded")) == 1
+
+
+def test_compensation_takes_what_was_touched_newest_wave_first(shop: Shop) -> None:
+    planned = shop.release(2)
+    fence = shop.acquire(planned)
+    shop.roll(planned, "api", fence)
+    assert shop.record(planned, "BeginCompensation", fence)["waves"] == [{"services": ["api"]}]
+    shop.roll(planned, "worker", fence)
+    assert shop.record(planned, "BeginCompensation", fence)["waves"] == [
+        {"services": ["worker"]},
+        {"services": ["api"]},
+    ]
+
+
+def _crash(shop: Shop) -> tuple[object, int]:
+    planned = shop.release(2)
+    fence = shop.acquire(planned)
+    shop.roll(planned, "api", fence)
+    shop.world.containers.complete("shop-api")
+    shop.roll(planned, "worker", fence)
+    shop.world.containers.fail("shop-worker")
+    shop.roll(planned, "worker", fence, "Revert")
+    shop.world.containers.complete("shop-worker")
+    return planned, fence
+
+
+def test_failed_clean_only_when_every_service_is_back(shop: Shop) -> None:
+    planned, fence = _crash(shop)
+    shop.roll(planned, "api", fence, "Revert")  # type: ignore[arg-type]
+    shop.world.containers.complete("shop-api")
+    answer = shop.record(planned, "Fail", fence, error=None)  # type: ignore[arg-type]
+    assert answer["outcome"] == "FailedClean"
+    assert {entry["outcome"] for entry in answer["document"]["services"].values()} == {"Reverted"}
+    assert _free(shop)
+    assert shop.world.bus.of("Deployment Failed")[0]["severity"] == "warning"
+
+
+def test_a_service_still_on_the_new_release_is_dirty_and_keeps_the_lock(shop: Shop) -> None:
+    planned, fence = _crash(shop)
+    answer = shop.record(planned, "Fail", fence, error=None)  # type: ignore[arg-type]
+    assert answer["outcome"] == "FailedDirty"
+    assert answer["document"]["services"]["api"]["outcome"] == "NotReverted"
+    assert "api" in answer["document"]["reason"]
+    assert not _free(shop)
+    assert shop.world.bus.of("Deployment Failed")[0]["severity"] == "critical"
+
+
+def test_a_run_that_changed_nothing_fails_clean(shop: Shop) -> None:
+    planned = shop.release(2)
+    fence = shop.acquire(planned)
+    answer = shop.record(planned, "Fail", fence, error={"name": "Boom", "cause": "why"})
+    assert answer["outcome"] == "FailedClean"
+    assert answer["document"]["reason"] == "Boom: why; nothing had been changed"
+    assert _free(shop)
+
+
+def test_a_run_that_waited_too_long_leaves_the_queue(shop: Shop) -> None:
+    first, second = shop.release(2), shop.release(3)
+    shop.acquire(first, "one")
+    shop.acquire(second, "two")
+    answer = shop.record(second, "Fail", -1, error={"name": "States.Timeout", "cause": ""})
+    assert answer["outcome"] == "FailedClean"
+    assert Locks(shop.world.store, shop.world.clock).waiters(SYSTEM, ENVIRONMENT) == []
+
+
+def test_a_run_that_was_never_planned_fails_clean(shop: Shop) -> None:
+    event = {
+        "step": "Fail",
+        "system": None,
+        "environment": None,
+        "deployment": None,
+        "fence": -1,
+        "execution": shop.execution(),
+        "request": {"system": SYSTEM, "environment": ENVIRONMENT},
+        "error": {"name": "OutsideError", "cause": "AccessDenied"},
+    }
+    answer = record.run(event, shop.world.ports)
+    assert answer["outcome"] == "FailedClean"
+    assert "AccessDenied" in answer["document"]["reason"]
+
+
+def test_a_stale_run_cannot_end_a_deployment_that_was_taken_over(shop: Shop) -> None:
+    planned = shop.release(2)
+    fence = shop.acquire(planned)
+    Locks(shop.world.store, shop.world.clock).take_over(
+        SYSTEM, ENVIRONMENT, planned["deployment"], "arn:recovery"
+    )
+    with pytest.raises(LostLockError):
+        shop.record(planned, "Fail", fence, error=None)
+    assert shop.deployment(planned).outcome is None
+
+
+def test_a_refusal_is_recorded_and_announced_once(shop: Shop) -> None:
+    planned = shop.plan(commit="c9")
+    for _ in range(2):
+        answer = shop.record(planned, "Conclude", document=planned["document"], execution={})
+    assert answer["outcome"] == "Refused"
+    assert shop.deployment(planned).outcome is Outcome.REFUSED
+    assert len(shop.world.bus.of("Deployment Refused")) == 1
+
+
+def test_a_refused_input_that_is_no_deployment_is_announced(shop: Shop) -> None:
+    planned = shop.plan(system="shpo", commit="c2")
+    answer = shop.record(planned, "Conclude", document=planned["document"])
+    assert answer["outcome"] == "Refused"
+    assert "not registered" in shop.world.bus.of("Deployment Refused")[0]["reason"]
+
+
+def test_a_rollback_marks_what_it_left_and_keeps_the_order(shop: Shop) -> None:
+    shop.go_out(2)
+    shop.go_out(3)
+    back = shop.plan(step="PlanRollback")
+    fence = shop.acquire(back, "back")
+    for service in ("api", "worker"):
+        shop.roll(back, service, fence)
+        shop.world.containers.complete(f"shop-{service}")
+    assert shop.record(back, "Succeed", fence)["document"]["release"] == "r1"
+    verdicts = {entry.release: entry.verdict for entry in shop.ledger.standings(SYSTEM, ENVIRONMENT)}
+    assert verdicts == {0: Verdict.SUCCEEDED, 1: Verdict.SUCCEEDED, 2: Verdict.ROLLED_BACK}
+    again = shop.plan(step="PlanRollback")
+    assert shop.deployment(again).release_name == "r0", "a second rollback goes further back"
+
+
+def test_a_failed_release_is_remembered_as_failed(shop: Shop) -> None:
+    planned, fence = _crash(shop)
+    shop.roll(planned, "api", fence, "Revert")  # type: ignore[arg-type]
+    shop.world.containers.complete("shop-api")
+    shop.record(planned, "Fail", fence, error=None)  # type: ignore[arg-type]
+    standing = shop.ledger.standing(SYSTEM, ENVIRONMENT, 1)
+    assert standing is not None
+    assert standing.verdict is Verdict.FAILED
+    assert "failed" in shop.release(2, trigger="event")["document"]["reason"]

@@ -1,0 +1,113 @@
+"""Once a minute: what events missed, what died, what nobody heard of."""
+
+from __future__ import annotations
+
+import pytest
+from tidegate.domain.errors import TransientError
+from tidegate.domain.outcome import Outcome
+from tidegate.ledger import keys
+from tidegate.ledger.locks import Locks
+from tidegate.ports import Put
+from tidegate.steps import sweep
+
+from tests.unit.steps.conftest import ENVIRONMENT, SYSTEM, Shop
+
+
+def _run(shop: Shop) -> dict[str, int]:
+    return dict(sweep.run({}, shop.world.ports))
+
+
+def test_nothing_open_is_nothing_to_do(shop: Shop) -> None:
+    shop.go_out(2)
+    assert _run(shop) == {"open": 0, "resumed": 0, "recovered": 0, "handed_over": 0}
+
+
+def test_a_lost_ecs_event_costs_a_minute(shop: Shop) -> None:
+    planned = shop.release(2)
+    fence = shop.acquire(planned)
+    shop.roll(planned, "api", fence, token="waits")
+    assert _run(shop)["resumed"] == 0
+    shop.world.containers.complete("shop-api")
+    assert _run(shop)["resumed"] == 1
+    assert shop.world.executions.answers["waits"]["outcome"] == "Rolled"
+
+
+def test_a_stopped_run_is_recovered_by_another_execution(shop: Shop) -> None:
+    planned = shop.release(2)
+    shop.acquire(planned)
+    execution = shop.deployment(planned).execution
+    assert _run(shop)["recovered"] == 0, "it still runs"
+
+    shop.world.executions.end(execution, "ABORTED")
+    assert _run(shop)["recovered"] == 1
+    (started,) = shop.world.executions.started
+    assert started.machine == "deploy"
+    assert started.payload == {"system": SYSTEM, "environment": ENVIRONMENT, "recover": planned["deployment"]}
+    assert _run(shop)["recovered"] == 0, "the recovery runs now"
+    assert any("ABORTED" in str(line.detail) for line in shop.timeline(planned))
+
+
+def test_a_recovery_that_dies_is_tried_again_then_given_up_with_a_page(shop: Shop) -> None:
+    planned = shop.release(2)
+    shop.acquire(planned)
+    for _ in range(sweep.MAX_RECOVERIES + 1):
+        shop.world.executions.end(shop.deployment(planned).execution, "FAILED")
+        _run(shop)
+    assert shop.deployment(planned).outcome is Outcome.FAILED_DIRTY
+    assert [event["severity"] for event in shop.world.bus.of("Lock Stuck")] == ["critical"]
+    assert not Locks(shop.world.store, shop.world.clock).read(SYSTEM, ENVIRONMENT).free
+
+
+def test_a_lock_left_by_a_run_that_ended_is_handed_on(shop: Shop) -> None:
+    """As after a crash between the record and the release of the lock."""
+    first, second = shop.release(2), shop.release(3)
+    fence = shop.acquire(first, "one")
+    shop.acquire(second, "two")
+    shop.ledger.end(shop.deployment(first), Outcome.FAILED_CLEAN, "crashed after the record", fence=fence)
+    assert _run(shop)["handed_over"] == 1
+    assert shop.world.executions.answers["two"]["outcome"] == "Acquired"
+
+
+def test_a_dirty_lock_stays(shop: Shop) -> None:
+    planned = shop.release(2)
+    fence = shop.acquire(planned)
+    shop.ledger.end(shop.deployment(planned), Outcome.FAILED_DIRTY, "a person is needed", fence=fence)
+    assert _run(shop)["handed_over"] == 0
+    assert Locks(shop.world.store, shop.world.clock).read(SYSTEM, ENVIRONMENT).owner == planned["deployment"]
+
+
+def test_a_hand_over_nobody_heard_of_is_told_again(shop: Shop) -> None:
+    """As after a crash between the transaction and SendTaskSuccess."""
+    first, second = shop.release(2), shop.release(3)
+    shop.acquire(first, "one")
+    shop.acquire(second, "two")
+    Locks(shop.world.store, shop.world.clock).release(SYSTEM, ENVIRONMENT, first["deployment"])
+    assert "two" not in shop.world.executions.answers
+    assert _run(shop)["handed_over"] == 1
+    assert shop.world.executions.answers["two"] == {"outcome": "Acquired", "fence": 2}
+
+
+def test_a_free_lock_with_a_waiter_is_handed_over(shop: Shop) -> None:
+    planned = shop.release(2)
+    shop.world.executions.wait("waits")
+    locks = Locks(shop.world.store, shop.world.clock)
+    free = locks.read(SYSTEM, ENVIRONMENT)
+    waiter = {"seq": 1, "deployment": planned["deployment"], "execution": shop.deployment(planned).execution}
+    waiter |= {"token": "waits", "reason": "", "since": shop.ledger.now(), "type": "waiter"}
+    waiter |= {"system": SYSTEM, "environment": ENVIRONMENT, "kind": keys.OPEN, "at": shop.ledger.now()}
+    shop.world.store.transact([Put(keys.waiter(SYSTEM, ENVIRONMENT, 1), waiter)])
+    assert free.free
+    assert _run(shop)["handed_over"] == 1
+    assert shop.world.executions.answers["waits"]["fence"] == 1
+
+
+def test_one_that_cannot_be_mended_does_not_keep_the_others_from_it(shop: Shop) -> None:
+    planned = shop.release(2)
+    shop.acquire(planned)
+    shop.world.executions.end(shop.deployment(planned).execution, "ABORTED")
+    other = shop.release(3)
+    shop.world.executions.end(shop.deployment(other).execution, "TIMED_OUT")
+    shop.world.executions.fails("describe", TransientError("throttled"))
+    with pytest.raises(sweep.SweepError, match="throttled"):
+        _run(shop)
+    assert len(shop.world.executions.started) == 1
