@@ -68,8 +68,8 @@ class FakeExecutions(Scripted):
         self.executions[arn] = Execution(arn, "RUNNING")
         return arn
 
-    def end(self, arn: str, status: str = "SUCCEEDED") -> None:
-        self.executions[arn] = Execution(arn, status, self.clock.now())
+    def end(self, arn: str, status: str = "SUCCEEDED", result: str | None = None) -> None:
+        self.executions[arn] = Execution(arn, status, self.clock.now(), result)
 
     def forget(self, arn: str) -> None:
         """Step Functions forgets an execution 90 days after it ended."""

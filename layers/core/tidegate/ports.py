@@ -188,11 +188,15 @@ class Registry(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """`status` as Step Functions has it: RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE."""
+    """`status` as Step Functions has it: RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE.
+
+    `result` is the text it ended with: its output, or the cause of its failure; None where it left none.
+    """
 
     arn: str
     status: str
     stopped_at: datetime | None = None
+    result: str | None = None
 
     @property
     def running(self) -> bool:

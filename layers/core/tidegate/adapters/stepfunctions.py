@@ -55,7 +55,8 @@ class StepFunctions:
                 if code_of(error) == "ExecutionDoesNotExist":
                     return None
                 raise
-        return Execution(arn, answer["status"], answer.get("stopDate"))
+        result = answer.get("output") or answer.get("cause")
+        return Execution(arn, answer["status"], answer.get("stopDate"), result)
 
     def succeed(self, token: str, output: Mapping[str, Any]) -> bool:
         with asking("states:SendTaskSuccess"):
