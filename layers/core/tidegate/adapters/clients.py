@@ -76,6 +76,9 @@ def _config() -> Config:
     return Config(
         connect_timeout=CONNECT_SECONDS,
         read_timeout=READ_SECONDS,
-        retries={"mode": "standard", "max_attempts": ATTEMPTS},
+        retries={
+            "mode": "standard",
+            "total_max_attempts": ATTEMPTS,
+        },  # `max_attempts` would not count the first
         user_agent_extra=f"tidegate/{__version__}",
     )

@@ -31,8 +31,8 @@ class CloudWatchAlarms:
             while True:
                 with asking("cloudwatch:DescribeAlarms"):
                     answer = self._client().describe_alarms(**question)
-                alarming |= {alarm["AlarmName"] for alarm in answer.get("MetricAlarms", [])}
-                alarming |= {alarm["AlarmName"] for alarm in answer.get("CompositeAlarms", [])}
+                found = [*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", [])]
+                alarming |= {alarm["AlarmName"] for alarm in found if alarm["StateValue"] == "ALARM"}
                 if not answer.get("NextToken"):
                     break
                 question["NextToken"] = answer["NextToken"]

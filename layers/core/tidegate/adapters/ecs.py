@@ -70,7 +70,7 @@ class EcsContainers:
             request["tags"] = [{"key": key, "value": value} for key, value in tags.items()]
         with asking("ecs:RegisterTaskDefinition"):
             answer = self._client().register_task_definition(**request)
-        return _task_definition(answer["taskDefinition"], answer.get("tags", []))
+        return _task_definition(answer["taskDefinition"], request.get("tags", []))
 
     def update_service(self, cluster: str, service: str, task_definition: str) -> EcsDeployment:
         action = "ecs:UpdateService"

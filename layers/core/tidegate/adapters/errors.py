@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,  # noqa: A004 - botocore's own
+    HTTPClientError,
+    IncompleteReadError,
+    NoCredentialsError,
+)
 
 from tidegate.domain.errors import OutsideError, TidegateError, TransientError
 
@@ -105,7 +112,7 @@ def _refused(action: str, error: ClientError) -> TidegateError:
 def _unanswered(action: str, error: BotoCoreError) -> TidegateError:
     # The text of these may quote parameters (a container's environment, say), so only the kind is passed on.
     said = f"{action}: {type(error).__name__}"
-    if isinstance(error, HTTPClientError):
+    if isinstance(error, HTTPClientError | ConnectionError | IncompleteReadError):
         return TransientError(said)
     if isinstance(error, NoCredentialsError):
         return OutsideError(said, hint="no AWS credentials were found: sign in, or name a profile")
