@@ -46,8 +46,8 @@ def check_fit() -> None:
     expect_attributes(eventbridge, "_events_log_list", "_ensure_default_bus")
 
 
-def deliver(event: Event, *, account: str, region: str) -> str:
-    """Match `event` against the default bus's rules and invoke their targets; returns its id.
+def deliver(event: Event, *, account: str, region: str, bus: str = "default") -> str:
+    """Match `event` against the bus's rules and invoke their targets; returns its id.
 
     `account` and `region` are where it happens; the event's own fields may differ, as those of an event
     that was forwarded from another account do.
@@ -58,7 +58,7 @@ def deliver(event: Event, *, account: str, region: str) -> str:
         "Source": event.source,
         "DetailType": event.detail_type,
         "Detail": json.dumps(event.detail),
-        "EventBusName": "default",
+        "EventBusName": bus,
         "Time": int((event.time or datetime.now(UTC)).timestamp()),
         "Resources": event.resources,
         "Account": event.account or account,

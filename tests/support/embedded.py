@@ -57,6 +57,25 @@ class Cloud:
         attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
         return str(url), str(attributes["QueueArn"])
 
+    def message(self, url: str) -> dict[str, Any]:
+        """The next message of a queue, taken off it: `body` parsed, `attributes` by name."""
+        sqs = self.client("sqs")
+
+        def receive() -> list[dict[str, Any]]:
+            return list(sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"]).get("Messages", []))
+
+        message = wait_until(receive, what="a message")[0]
+        sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        attributes = {k: v["StringValue"] for k, v in message.get("MessageAttributes", {}).items()}
+        return {"body": json.loads(message["Body"]), "attributes": attributes}
+
+    def rule(self, pattern: dict[str, Any], target: str, **fields: Any) -> str:
+        """ARN of a new rule of the default bus with one target."""
+        name, events = f"rule-{uuid.uuid4().hex[:8]}", self.client("events")
+        arn = events.put_rule(Name=name, EventPattern=json.dumps(pattern))["RuleArn"]
+        events.put_targets(Rule=name, Targets=[{"Id": "target", "Arn": target, **fields}])
+        return str(arn)
+
     def role(self, name: str, *statements: dict[str, Any]) -> str:
         """ARN of a new role that Lambda may assume, with one inline policy."""
         iam = self.client("iam")

@@ -11,12 +11,14 @@ from tidegate_local.ecs import api as ecs_api
 from tidegate_local.ecs.announcements import Outbox
 from tidegate_local.ecs.scheduler import Scheduler
 from tidegate_local.faults import FaultBoard
-from tidegate_local.mends import error_names, task_definitions
+from tidegate_local.mends import async_invocation, error_names, rule_dead_letters, task_definitions
 from tidegate_local.settings import Settings
 from tidegate_local.states import engine
 
 REGISTRY: dict[str, Callable[[], None]] = {
+    "async_invocation": async_invocation.install,
     "error_names": error_names.install,
+    "rule_dead_letters": rule_dead_letters.install,
     "states": engine.install,
     "task_definitions": task_definitions.install,
 }

@@ -1,13 +1,11 @@
 """The control endpoints, and the events that only they may put."""
 
-import json
 from typing import Any
 
 import pytest
 from tidegate_local.control import Control, ControlError, NotRunningError
 
 from tests.support.embedded import Cloud
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.emulator
 
@@ -25,9 +23,7 @@ def test_nothing_there_is_not_an_embedded_cloud() -> None:
 
 def test_an_event_of_an_aws_service_reaches_the_rules(cloud: Cloud, queue: tuple[str, str]) -> None:
     url, arn = queue
-    events = cloud.client("events")
-    events.put_rule(Name="builds", EventPattern='{"source": ["aws.codebuild"]}')
-    events.put_targets(Rule="builds", Targets=[{"Id": "queue", "Arn": arn}])
+    cloud.rule({"source": ["aws.codebuild"]}, arn)
     event = {
         "id": "11111111-2222-3333-4444-555555555555",
         "source": "aws.codebuild",
@@ -39,10 +35,12 @@ def test_an_event_of_an_aws_service_reaches_the_rules(cloud: Cloud, queue: tuple
         "detail": {"build-status": "SUCCEEDED"},
     }
     assert cloud.control.put_events(event) == [event["id"]]
-    received = receive(cloud, url)
+    received = cloud.message(url)["body"]
     assert {key: received[key] for key in event} == event
 
-    refused = events.put_events(Entries=[{"Source": "aws.codebuild", "DetailType": "x", "Detail": "{}"}])
+    refused = cloud.client("events").put_events(
+        Entries=[{"Source": "aws.codebuild", "DetailType": "x", "Detail": "{}"}]
+    )
     assert refused["Entries"][0]["ErrorCode"] == "NotAuthorizedForSourceException"
 
 
@@ -71,11 +69,3 @@ def test_faults_are_listed_and_cleared(cloud: Cloud) -> None:
     assert cloud.control.faults()["no such/service"] == {"mode": "hang", "all": True, "exit_code": 1}
     assert cloud.control.clear_fault("no such/service")
     assert not cloud.control.clear_fault("no such/service")
-
-
-def receive(cloud: Cloud, url: str) -> dict[str, Any]:
-    """The body of the next message."""
-    sqs = cloud.client("sqs")
-    message = wait_until(lambda: sqs.receive_message(QueueUrl=url).get("Messages"), what="a message")[0]
-    sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-    return dict(json.loads(message["Body"]))

@@ -38,10 +38,7 @@ def park(url: str, **fields: Any) -> dict[str, Any]:
 
 def parked(cloud: Cloud, url: str) -> str:
     """The next token that was sent to the queue."""
-    sqs = cloud.client("sqs")
-    message = wait_until(lambda: sqs.receive_message(QueueUrl=url).get("Messages"), what="a token")[0]
-    sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-    return str(json.loads(message["Body"])["token"])
+    return str(cloud.message(url)["body"]["token"])
 
 
 def answer(cloud: Cloud, token: str, output: Any = None) -> None:

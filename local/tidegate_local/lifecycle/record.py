@@ -1,0 +1,75 @@
+"""What is known of a running embedded cloud: `cloud.json` in its state folder."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tidegate_local.lifecycle.environment import LOOPBACK
+from tidegate_local.settings import ACCOUNT
+
+STACK = "tidegate"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `local up` was asked for."""
+
+    port: int = 4566
+    region: str = "us-east-1"
+    iam: bool = True
+    ecs_events: bool = True
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where it listens."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """A started embedded cloud. `pid` leads its process group; `deployed` names what was built and deployed
+    into it, None until that is done."""
+
+    options: Options
+    pid: int
+    deployed: str | None = None
+    stack: str = STACK
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where it listens."""
+        return self.options.endpoint_url
+
+    def with_deployed(self, deployed: str) -> "Cloud":
+        """The same, with that deployed."""
+        return replace(self, deployed=deployed)
+
+    def document(self) -> dict[str, Any]:
+        """What `local up --json` prints. Containers, their registry and a database come later: null."""
+        return {
+            "endpoint_url": self.endpoint_url,
+            "account": ACCOUNT,
+            "region": self.options.region,
+            "registry": None,
+            "postgres": None,
+            "docker": False,
+            "iam": self.options.iam,
+        }
+
+
+def read(path: Path) -> Cloud | None:
+    """The record; None where there is none, or one that was cut off."""
+    try:
+        content = json.loads(path.read_text())
+        return Cloud(**{**content, "options": Options(**content["options"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def write(path: Path, cloud: Cloud) -> None:
+    """In one piece: a reader sees the old record or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(asdict(cloud), indent=1))
+    draft.replace(path)
