@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Final, NoReturn
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
@@ -232,9 +233,6 @@ TagTemplate = Annotated[str, AfterValidator(_tag_template)]
 
 
 def _timezone(value: str) -> str:
-    # Imported here: most manifests have no window, and a cold start should not pay for it.
-    from zoneinfo import ZoneInfo  # noqa: PLC0415
-
     hint = "use a name of the IANA time zone database, for example Europe/London or UTC"
     # The folders posix/ and right/ of some machines hold second copies that others do not have.
     if not re.fullmatch(r"(?!posix/|right/|localtime$)[A-Za-z][A-Za-z0-9_+/-]{0,63}", value):

@@ -93,7 +93,7 @@ class Manifest(Part):
     )
     migrations: Migrations | None = Field(
         default=None,
-        description="How a release changes the database's schema before its services roll.",
+        description="How the database's schema is changed, before the services roll.",
         examples=[{"runner": "task", "service": "api", "command": ["litestar", "database", "upgrade"]}],
     )
     secrets: Mapping[SecretName, Secret] = Field(

@@ -244,7 +244,8 @@ STRATEGIES: Final[Mapping[str, tuple[RotationStrategy, ...]]] = {
 
 
 def _default_strategy(fields: dict[str, Any]) -> RotationStrategy:
-    return STRATEGIES[fields["kind"]][0]
+    # Without a kind the secret is refused; pydantic asks for the default all the same.
+    return STRATEGIES[fields.get("kind", "token")][0]
 
 
 class Secret(Part):
