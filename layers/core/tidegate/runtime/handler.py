@@ -27,7 +27,7 @@ Step = Callable[[Event, Ports], Event]
 Handler = Callable[[Event, Any], Event]
 
 
-def handler(step: Step, ports: Ports | None = None) -> Handler:
+def handler(step: Step, ports: Ports | None = None, log: Logger | None = None) -> Handler:
     """A Lambda handler that runs a step.
 
     The ports are made at the first invocation, since only its context tells the account, and kept. What the step
@@ -35,10 +35,10 @@ def handler(step: Step, ports: Ports | None = None) -> Handler:
     machine's Retry and Catch see.
     """
     name = step.__module__.rsplit(".", 1)[-1]
+    log = log or logger()
     kept: list[Ports] = [] if ports is None else [ports]
 
     def handle(event: Event, context: Any) -> Event:
-        log = logger()
         log.clear_state()
         log.append_keys(step=name, request=getattr(context, "aws_request_id", None), **subject(event))
         began = time.perf_counter()
@@ -64,20 +64,18 @@ def _ports(context: Any) -> Ports:
 def _log_failure(log: Logger, error: Exception, duration_ms: int) -> None:
     """Without the chain of causes, whose texts botocore may have filled with parameters; a class that is not ours is
     logged without its text for the same reason."""
-    ours = isinstance(error, TidegateError)
+    ours = error if isinstance(error, TidegateError) else TidegateError("failed")
     expected = isinstance(error, RefusalError | TransientError)
     say = log.warning if expected else log.error
+    frames = traceback.extract_tb(error.__traceback__)[1:]
     say(
-        error.message if isinstance(error, TidegateError) else "failed",
+        ours.message,
         error=type(error).__name__,
-        code=getattr(error, "code", None) if ours else None,
-        field=getattr(error, "field", None) if ours else None,
-        hint=getattr(error, "hint", None) if ours else None,
+        code=ours.code,
+        field=ours.field,
+        hint=ours.hint,
         duration_ms=duration_ms,
-        places=[
-            f"{frame.filename}:{frame.lineno} {frame.name}"
-            for frame in traceback.extract_tb(error.__traceback__)[1:]
-        ],
+        places=[f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
     )
 
 

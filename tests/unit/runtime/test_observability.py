@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from tidegate.runtime.observability import EmfMetrics, logger, subject
+
+
+def test_each_count_is_a_line_with_its_own_dimensions(capsys: pytest.CaptureFixture[str]) -> None:
+    metrics = EmfMetrics()
+    metrics.count("DeploymentEnded", system="arive", outcome="Succeeded")
+    metrics.count("WaitSeconds", 12.5, "Seconds")
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    (directive,) = first["_aws"]["CloudWatchMetrics"]
+    assert directive["Namespace"] == "Tidegate"
+    assert directive["Metrics"] == [{"Name": "DeploymentEnded", "Unit": "Count"}]
+    assert sorted(directive["Dimensions"][0]) == ["outcome", "system"]
+    assert (first["system"], first["outcome"], first["DeploymentEnded"]) == ("arive", "Succeeded", [1.0])
+    assert second["WaitSeconds"] == [12.5]
+    assert "system" not in second
+
+
+def test_an_unknown_unit_is_refused() -> None:
+    with pytest.raises(ValueError, match="Fortnights"):
+        EmfMetrics().count("WaitSeconds", 1, "Fortnights")
+
+
+def test_a_subject_is_found_at_the_top_or_in_the_detail() -> None:
+    assert subject({"system": "arive", "detail": {"system": "other", "environment": "dev"}}) == {
+        "system": "arive",
+        "environment": "dev",
+    }
+    assert subject({"detail": "text", "service": {"name": "api"}}) == {}
+
+
+def test_there_is_one_logger() -> None:
+    assert logger() is logger()
+    assert logger().service == "tidegate"
