@@ -28,7 +28,7 @@ def clean(checkout: Checkout, environ: Mapping[str, str] | None = None) -> dict[
         TMPDIR=str(checkout.temporary),
         PYTHONUNBUFFERED="1",
         SAM_CLI_TELEMETRY="0",
-        __SAM_CLI_APP_DIR=str(checkout.state / "sam"),
+        __SAM_CLI_APP_DIR=str(checkout.cache / "sam"),
     )
     return kept | _reaching_loopback(kept)
 

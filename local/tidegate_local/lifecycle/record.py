@@ -19,6 +19,7 @@ class Options:
     region: str = "us-east-1"
     iam: bool = True
     ecs_events: bool = True
+    stack: str = STACK
 
     @property
     def endpoint_url(self) -> str:
@@ -34,7 +35,6 @@ class Cloud:
     options: Options
     pid: int
     deployed: str | None = None
-    stack: str = STACK
 
     @property
     def endpoint_url(self) -> str:

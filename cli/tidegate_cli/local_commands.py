@@ -1,0 +1,204 @@
+"""`tidegate local …`: the embedded cloud. Loaded when one of its commands is called."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from tidegate.domain.regions import REGIONS
+from tidegate_local.lifecycle import cloud, control, environment
+from tidegate_local.lifecycle.checkout import Checkout
+from tidegate_local.lifecycle.errors import UsageError
+from tidegate_local.lifecycle.record import Cloud
+from tidegate_local.settings import ACCOUNT
+
+from tidegate_cli.local_progress import narrated
+from tidegate_cli.options import Call, with_global_options
+from tidegate_cli.screen import print_document
+
+app = typer.Typer(no_args_is_help=True, help="The embedded cloud: AWS on this machine, without an account.")
+events = typer.Typer(no_args_is_help=True, help="Events for the embedded cloud's default bus.")
+app.add_typer(events, name="events")
+
+Docker = Literal["auto", "require", "off"]
+LARGEST_EVENTS = 1024 * 1024
+
+
+@app.command()
+@with_global_options
+def up(
+    call: Call,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, show_default="4566", help="Where it listens, on loopback.")
+    ] = None,
+    docker: Annotated[
+        Docker, typer.Option(help="Run tasks as containers. Not supported yet: auto is off.")
+    ] = "auto",
+    iam: Annotated[
+        bool | None, typer.Option("--iam/--no-iam", show_default="--iam", help="Enforce IAM policies.")
+    ] = None,
+    no_ecs_events: Annotated[
+        bool | None, typer.Option("--no-ecs-events", help="ECS sends no events: the sweep must find out.")
+    ] = None,
+) -> None:
+    """Start it, build the orchestrator, deploy it with the real SAM CLI. Does only what is left to do."""
+    _require_no_docker(docker)
+    _require_region(call.given.region)
+    ecs_events = None if no_ecs_events is None else not no_ecs_events
+    wanted = cloud.Wanted(port, call.given.region, iam, ecs_events, call.given.stack)
+    with interruptible(), narrated("looking for a running embedded cloud") as say:
+        started = cloud.up(Checkout.find(), wanted, say)
+    if call.given.json:
+        print_document(started.document())
+    else:
+        _show(started)
+
+
+@app.command()
+@with_global_options
+def down(call: Call) -> None:
+    """Stop everything it started and leave nothing behind."""
+    with narrated("stopping the embedded cloud") as say:
+        stopped = cloud.down(Checkout.find(), say)
+    if call.given.json:
+        print_document({"stopped": stopped})
+    else:
+        print("stopped" if stopped else "no embedded cloud was running")
+
+
+@app.command()
+@with_global_options
+def status(call: Call) -> None:
+    """Whether it runs, and where."""
+    found = cloud.status(Checkout.find())
+    if call.given.json:
+        print_document(found.document())
+    elif found.state == "running" and found.cloud is not None:
+        _show(found.cloud)
+    else:
+        print(cloud.SAID[found.state])
+
+
+@app.command()
+@with_global_options
+def env(call: Call) -> None:
+    """What a shell needs to talk to it: eval "$(tidegate local env)"."""
+    running = cloud.running(Checkout.find())
+    exports = environment.exports(running.endpoint_url, running.options.region)
+    exports["TIDEGATE_STACK"] = running.options.stack
+    if call.given.json:
+        print_document(exports)
+        return
+    print(f"unset {' '.join(environment.UNSET)}")
+    for name, value in exports.items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
+@events.command()
+@with_global_options
+def put(
+    call: Call,
+    file: Annotated[str, typer.Argument(help="JSON: an event, or a list of them. - is standard input.")],
+) -> None:
+    """Put the events of a file on the default bus, aws.* sources included."""
+    content = _event_file(file)
+    with control.of(cloud.running(Checkout.find())) as controls:
+        ids = controls.put_events(content)
+    if call.given.json:
+        print_document({"ids": ids})
+    else:
+        print("\n".join(ids))
+
+
+@app.command()
+@with_global_options
+def fault(
+    call: Call,
+    service: Annotated[str, typer.Argument(help="The ECS service's name.")],
+    mode: Annotated[Literal["crash", "hang", "clear"], typer.Argument(help="What its new tasks do.")],
+    every: Annotated[
+        bool, typer.Option("--all", help="Not even a return to the last good deployment is spared.")
+    ] = False,
+) -> None:
+    """Make new deployments of an ECS service crash or hang until cleared."""
+    if mode == "clear" and every:
+        raise UsageError("--all says how to fail; clear takes no option", field="all", hint="leave it out")
+    with control.of(cloud.running(Checkout.find())) as controls:
+        if mode == "clear":
+            controls.clear_fault(service)
+        else:
+            controls.set_fault(service, mode, all=every)
+        faults = controls.faults()
+    if call.given.json:
+        print_document(faults)
+    elif mode == "clear":
+        print(f"new deployments of {service} are healthy")
+    else:
+        print(f"new deployments of {service} {mode}; undo: tidegate local fault {service} clear")
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """A polite kill unwinds like Ctrl-C: what was started is stopped."""
+
+    def end(number: int, _frame: Any) -> None:
+        sys.exit(128 + number)
+
+    previous = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _show(shown: Cloud) -> None:
+    options = shown.options
+    print(f"the embedded cloud runs at {shown.endpoint_url}")
+    print(f"  account {ACCOUNT}, region {options.region}, stack {options.stack}")
+    print(f"  IAM {'enforced' if options.iam else 'not enforced'}, tasks simulated")
+    print('  use it:  eval "$(tidegate local env)", or tidegate --local …')
+    print("  stop it: tidegate local down")
+
+
+def _require_no_docker(docker: Docker) -> None:
+    if docker == "require":
+        raise UsageError(
+            "containers are not supported yet: tasks are simulated",
+            field="docker",
+            hint="leave --docker out",
+            code="not_supported",
+        )
+
+
+def _require_region(region: str | None) -> None:
+    if region is not None and region not in REGIONS:
+        raise UsageError(
+            f"{region!r} is not a region that has ECS", field="region", hint="for example eu-west-1"
+        )
+
+
+def _event_file(file: str) -> Any:
+    shown = "standard input" if file == "-" else file
+    try:
+        if file == "-":
+            content = sys.stdin.buffer.read(LARGEST_EVENTS + 1)
+        else:
+            with Path(file).open("rb") as opened:
+                content = opened.read(LARGEST_EVENTS + 1)
+        if len(content) > LARGEST_EVENTS:
+            raise UsageError(f"{shown} is larger than 1 MiB", field="file", hint="split it")
+        return json.loads(content)
+    # ValueError: not JSON, not UTF-8, or a name with a NUL character.
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{shown} cannot be read as JSON: {error}",
+            field="file",
+            hint='an event is {"source": "...", "detail-type": "...", "detail": {...}}',
+        ) from None

@@ -1,0 +1,241 @@
+"""Up, down, status: the life of one embedded cloud."""
+
+import contextlib
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from tidegate_local.control import Control, ControlError, NotRunningError
+from tidegate_local.lifecycle import environment, processes, record
+from tidegate_local.lifecycle.building import build
+from tidegate_local.lifecycle.checkout import Checkout
+from tidegate_local.lifecycle.deploying import deploy, parameters
+from tidegate_local.lifecycle.errors import LocalError, NotUpError, UsageError, failed
+from tidegate_local.lifecycle.locking import exclusive
+from tidegate_local.lifecycle.record import Cloud, Options
+
+READY_SECONDS = 60.0
+TURN_SECONDS = 600.0
+"""How long a second `up` or a `down` waits for the first `up`."""
+
+Say = Callable[[str], None]
+State = Literal["running", "starting", "broken", "stopped"]
+SAID: dict[State, str] = {
+    "running": "the embedded cloud runs",
+    "starting": "the embedded cloud is still starting",
+    "broken": "the embedded cloud was started, and does not answer any more",
+    "stopped": "no embedded cloud is running",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Options that somebody named; None where whatever runs is meant, else the default."""
+
+    port: int | None = None
+    region: str | None = None
+    iam: bool | None = None
+    ecs_events: bool | None = None
+    stack: str | None = None
+
+    def options(self) -> Options:
+        """With the defaults for what was left open."""
+        return Options(**self._named())
+
+    def differences(self, running: Options) -> list[str]:
+        """The options that were named and run otherwise."""
+        return [name for name, value in self._named().items() if getattr(running, name) != value]
+
+    def _named(self) -> dict[str, Any]:
+        every = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in every.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """`broken`: started once, and does not answer any more. `cloud` is None when stopped."""
+
+    state: State
+    cloud: Cloud | None
+
+    def document(self) -> dict[str, Any]:
+        """What `local status --json` prints."""
+        return {"state": self.state} | (self.cloud.document() if self.cloud else {})
+
+
+def up(checkout: Checkout, wanted: Wanted, say: Say) -> Cloud:
+    """A running embedded cloud with the orchestrator of this checkout in it.
+
+    Starts nothing that runs already and deploys only what changed. `say` gets a line for each step. Raises
+    `LocalError`; then nothing runs that did not run before.
+    """
+    with _turn(checkout, say):
+        running = _running(checkout)
+        if running is None:
+            return _start_and_fill(checkout, wanted.options(), say)
+        if differences := wanted.differences(running.options):
+            raise UsageError(
+                f"an embedded cloud runs at {running.endpoint_url} with another {', '.join(differences)}",
+                hint="stop it first: tidegate local down",
+                field=differences[0],
+            )
+        say(f"it runs already, at {running.endpoint_url}")
+        return _fill(checkout, running, say)
+
+
+def down(checkout: Checkout, say: Say) -> bool:
+    """Stop everything that `up` started and remove the state folder; False if there was nothing."""
+    if not checkout.state.exists():
+        return False
+    with _turn(checkout, say):
+        cloud = record.read(checkout.record)
+        if cloud is not None:
+            _stop(checkout, cloud)
+        shutil.rmtree(checkout.state)
+    return cloud is not None
+
+
+def status(checkout: Checkout) -> Status:
+    """What there is, without touching it."""
+    cloud = record.read(checkout.record)
+    if cloud is None:
+        return Status("stopped", None)
+    if not processes.runs(cloud.pid, _marker(checkout)):
+        return Status("broken", cloud)
+    if cloud.deployed is None:
+        return Status("starting", cloud)
+    return Status("running" if _answers(cloud) else "broken", cloud)
+
+
+def running(checkout: Checkout) -> Cloud:
+    """The running embedded cloud. Raises `NotUpError`."""
+    found = status(checkout)
+    if found.state == "running" and found.cloud is not None:
+        return found.cloud
+    raise NotUpError(SAID[found.state])
+
+
+@contextmanager
+def _turn(checkout: Checkout, say: Say) -> Iterator[None]:
+    def waiting() -> None:
+        say("waiting for another `tidegate local` to end")
+
+    what = "the state folder of the embedded cloud"
+    lock = checkout.state / "lock"
+    with exclusive(lock, what=what, seconds=TURN_SECONDS, waiting=waiting):
+        try:
+            yield
+        finally:
+            if list(checkout.state.glob("*")) == [lock]:
+                shutil.rmtree(checkout.state)
+
+
+def _running(checkout: Checkout) -> Cloud | None:
+    """The cloud that answers; what is left of one that does not is cleaned away."""
+    cloud = record.read(checkout.record)
+    if cloud is None:
+        return None
+    if processes.runs(cloud.pid, _marker(checkout)) and _answers(cloud):
+        return cloud
+    _stop(checkout, cloud)
+    return None
+
+
+def _start_and_fill(checkout: Checkout, options: Options, say: Say) -> Cloud:
+    _require_free(options.port)
+    started: Cloud | None = None
+    try:
+        # The server imports for seconds: it may do so while sam builds.
+        started = _start(checkout, options)
+        say(f"starting the embedded cloud at {options.endpoint_url}")
+        return _fill(checkout, started, say)
+    except BaseException:
+        if started is not None:
+            _stop(checkout, started)
+        raise
+
+
+def _fill(checkout: Checkout, cloud: Cloud, say: Say) -> Cloud:
+    built = build(checkout, say)
+    _wait_until_ready(checkout, cloud)
+    deployed = " ".join([built.parent.name, *parameters(checkout)])
+    if cloud.deployed == deployed:
+        say("the stack is up to date")
+        return cloud
+    say(f"sam deploy: stack {cloud.options.stack}")
+    deploy(checkout, cloud, built)
+    cloud = cloud.with_deployed(deployed)
+    record.write(checkout.record, cloud)
+    return cloud
+
+
+def _start(checkout: Checkout, options: Options) -> Cloud:
+    command = [sys.executable, "-m", "tidegate_local.server", "--port", str(options.port)]
+    command += ["--region", options.region, "--state-dir", _marker(checkout)]
+    command += ["--iam" if options.iam else "--no-iam"]
+    command += ["--ecs-events" if options.ecs_events else "--no-ecs-events"]
+    checkout.temporary.mkdir(parents=True, exist_ok=True)
+    environ = environment.clean(checkout)
+    log = checkout.log("server")
+    log.unlink(missing_ok=True)
+    pid = processes.start(command, environ=environ, log=log, folder=checkout.state)
+    cloud = Cloud(options, pid)
+    record.write(checkout.record, cloud)
+    return cloud
+
+
+def _wait_until_ready(checkout: Checkout, cloud: Cloud) -> None:
+    log = checkout.log("server")
+
+    def ready() -> bool:
+        if not processes.runs(cloud.pid, _marker(checkout)):
+            raise failed("the embedded cloud ended while it was starting", log)
+        return _answers(cloud)
+
+    if not processes.wait_until(ready, seconds=READY_SECONDS):
+        raise failed(f"the embedded cloud is not ready after {READY_SECONDS:g} s", log)
+
+
+def _answers(cloud: Cloud) -> bool:
+    try:
+        return Control(cloud.endpoint_url).health().ready
+    except (NotRunningError, ControlError, TypeError):
+        return False
+
+
+def _stop(checkout: Checkout, cloud: Cloud) -> None:
+    """The logs stay, for whoever asks why."""
+    processes.stop(cloud.pid, _marker(checkout))
+    checkout.record.unlink(missing_ok=True)
+    for folder in (Path(_marker(checkout)), checkout.temporary):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _marker(checkout: Checkout) -> str:
+    """The server's own folder: on its command line, it tells our process from any other."""
+    return str(checkout.state / "server")
+
+
+def _require_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):
+            probe.bind((environment.LOOPBACK, port))
+            return
+    endpoint = f"http://{environment.LOOPBACK}:{port}"
+    try:
+        Control(endpoint, timeout=2).health()
+        owner = "an embedded cloud of another checkout or state folder"
+    except (NotRunningError, ControlError, TypeError):
+        owner = "another program"
+    raise LocalError(
+        f"port {port} is taken by {owner}",
+        hint=f"choose another one: tidegate local up --port {port + 1 if port < 65535 else port - 1}",
+        field="port",
+        code="port_taken",
+    )
