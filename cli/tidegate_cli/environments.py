@@ -1,0 +1,152 @@
+"""Which systems and environments there are, and what one of them runs. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from tidegate.domain.deployment import Current, Deployment
+from tidegate.domain.errors import NotFoundError, OutsideError, RefusalError
+from tidegate.domain.lock import Lock
+from tidegate.domain.manifest import EnvironmentView
+from tidegate.domain.manifest.problems import nearest, shown
+from tidegate.domain.release import is_digest
+from tidegate.domain.rollout import ServiceState
+from tidegate.ledger.locks import Locks
+from tidegate.ledger.records import Ledger
+from tidegate.ports import Ports
+from tidegate.steps.planning import environment_of
+
+# Among so many of the newest deployments is the one under way: the others wait for the lock behind it.
+_NEWEST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """One service as ECS has it: the task definition that it settled on, and the digest of its image."""
+
+    digest: str | None
+    task_definition: str | None
+    desired: int
+    running: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standstill:
+    """What one environment runs now. `problem` says why its services could not be read."""
+
+    system: str
+    environment: str
+    current: Current | None
+    services: Mapping[str, Running]
+    lock: Lock
+    open: tuple[Deployment, ...]
+    problem: str = ""
+
+    @property
+    def in_flight(self) -> str | None:
+        """The deployment under way: the lock's owner unless it has ended (FailedDirty keeps the lock)."""
+        waiting = [deployment.id for deployment in self.open]
+        if self.lock.owner in waiting:
+            return self.lock.owner
+        return waiting[0] if waiting else None
+
+
+def require_registered(ports: Ports, system: str, environment: str) -> None:
+    """NotFoundError that names the nearest system or environment. A caller who may not look is let through:
+    the machine looks itself."""
+    try:
+        if ports.registry.manifest(system, environment) is not None:
+            return
+        known = ports.registry.systems()
+    except (OutsideError, RefusalError):
+        return
+    raise unknown_place(known, system, environment)
+
+
+def places(ports: Ports, system: str | None, environment: str | None) -> list[tuple[str, str]]:
+    """Every registered (system, environment) that is asked for. NotFoundError when a named one is not there."""
+    known = ports.registry.systems()
+    found = [place for place in known if system in (None, place[0]) and environment in (None, place[1])]
+    if not found and system is not None:
+        raise unknown_place(known, system, environment)
+    return found
+
+
+def unknown_place(known: Iterable[tuple[str, str]], system: str, environment: str | None) -> NotFoundError:
+    known = list(known)
+    environments = [name for owner, name in known if owner == system]
+    if environments:
+        return NotFoundError(
+            f"system {system} is not registered in environment {shown(environment)[1:-1]}",
+            field="ENV",
+            hint=_did_you_mean(
+                environment or "", environments, f"tidegate apply --environment {environment}"
+            ),
+        )
+    systems = sorted({owner for owner, _ in known})
+    return NotFoundError(
+        f"no system {shown(system)[1:-1]} is registered here",
+        field="SYSTEM",
+        hint=_did_you_mean(system, systems, "register it: tidegate apply tidegate.yaml --environment <name>"),
+    )
+
+
+def _did_you_mean(word: str, known: list[str], otherwise: str) -> str:
+    near = nearest(word, known)
+    if near is not None:
+        return f"did you mean {near}?"
+    return f"there are {', '.join(known)}; {otherwise}" if known else otherwise
+
+
+def standstill(ports: Ports, system: str, environment: str) -> Standstill:
+    """What an environment runs. A broken manifest or an ECS that says no leaves the rest readable."""
+    ledger = Ledger(ports.store, ports.clock)
+    current = ledger.current(system, environment)
+    lock = Locks(ports.store, ports.clock).read(system, environment)
+    newest = ledger.history(system, environment, _NEWEST)
+    under_way = tuple(deployment for deployment in newest if deployment.outcome is None)
+    services: dict[str, Running] = {}
+    problem = ""
+    try:
+        services = _services(ports, environment_of(ports, system, environment), current)
+    except (RefusalError, OutsideError) as error:
+        problem = error.message
+    return Standstill(system, environment, current, services, lock, under_way, problem)
+
+
+def _services(ports: Ports, view: EnvironmentView, current: Current | None) -> dict[str, Running]:
+    names = sorted({service.service for service in view.services.values()})
+    states = ports.containers.services(view.cluster, names) if names else {}
+    recorded = {} if current is None else current.services
+    return {
+        key: _running(ports, states.get(service.service), recorded.get(key, {}), service.container)
+        for key, service in view.services.items()
+    }
+
+
+def _running(
+    ports: Ports, state: ServiceState | None, recorded: Mapping[str, object], container: str | None
+) -> Running:
+    if state is None:
+        return Running(None, None, 0, 0)
+    settled = state.completed
+    arn = settled.task_definition if settled is not None else state.task_definition
+    digest = recorded.get("digest") if recorded.get("task_definition") == arn else None
+    return Running(
+        str(digest) if digest else _digest_of(ports, arn, container),
+        arn or None,
+        state.desired_count,
+        state.running_count,
+    )
+
+
+def _digest_of(ports: Ports, arn: str, container: str | None) -> str | None:
+    """The digest that a task definition names its image by; None where it names a tag."""
+    known = ports.containers.task_definition(arn) if arn else None
+    entries = [] if known is None else known.content["containerDefinitions"]
+    for entry in entries:
+        if entry["name"] == container or (container is None and len(entries) == 1):
+            digest = str(entry["image"]).rpartition("@")[2]
+            return digest if is_digest(digest) else None
+    return None

@@ -1,0 +1,172 @@
+"""Following a run until it has an outcome, from the ledger's timeline and the execution's end.
+
+The execution is the authority on the end: its last step releases the lock after the ledger has the outcome. One that
+is stopped, or dies, has no outcome; then the sweep finishes or reverts the deployment, and the ledger says how.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tidegate.domain.deployment import Deployment, Line, Rollout
+from tidegate.domain.errors import TransientError
+from tidegate.domain.outcome import Outcome
+from tidegate.ledger.records import Ledger
+from tidegate.ports import Execution, Ports
+
+from tidegate_cli.failures import TIMED_OUT, UNEXPECTED, CommandError
+from tidegate_cli.starting import Run
+
+POLL_SECONDS = 1.0
+# A function that runs when its execution is stopped may still write; it ends within its time-out of 30 s.
+_LAST_WRITE_SECONDS = 40.0
+# The outcome is in the ledger and the execution ends a moment later; if it does not, the ledger is enough.
+_LAST_STEP_SECONDS = 15.0
+_FAILED_POLLS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One look at a run. `lines` are the new ones, oldest first; `stopped` is how its execution ended, where that
+    was without an outcome."""
+
+    elapsed: float
+    lines: tuple[Line, ...]
+    deployment: Deployment | None
+    rollouts: tuple[Rollout, ...]
+    stopped: str | None = None
+
+
+@dataclass(slots=True)
+class _Watch:
+    """How long something has been so, in seconds of the follower's clock; None while it is not."""
+
+    since: float | None = None
+
+    def seconds(self, is_so: bool, now: float) -> float:
+        if not is_so:
+            self.since = None
+            return 0.0
+        if self.since is None:
+            self.since = now
+        return now - self.since
+
+
+class Follower:
+    """Looks at one run, about once a second."""
+
+    def __init__(self, ports: Ports, run: Run) -> None:
+        self._ports = ports
+        self._ledger = Ledger(ports.store, ports.clock)
+        self._run = run
+        self._execution = run.execution
+        self._told: set[Line] = set()
+        self._unrecorded = _Watch()
+        self._ending = _Watch()
+
+    def follow(
+        self,
+        show: Callable[[Progress], None],
+        *,
+        timeout: float | None,
+        pause: Callable[[float], None],
+        monotonic: Callable[[], float],
+    ) -> dict[str, Any]:
+        """The outcome document. Raises CommandError when `timeout` seconds are over, and TransientError when AWS
+        has not answered for a while; the run goes on in both cases."""
+        began = monotonic()
+        failed = 0
+        while True:
+            elapsed = monotonic() - began
+            try:
+                document = self._look(show, elapsed)
+                failed = 0
+            except TransientError:
+                failed += 1
+                if failed >= _FAILED_POLLS:
+                    raise
+                document = None
+            if document is not None:
+                return document
+            if timeout is not None and elapsed >= timeout:
+                raise _ran_out(self._run)
+            left = POLL_SECONDS if timeout is None else min(POLL_SECONDS, timeout - elapsed)
+            pause(max(0.0, left))
+
+    def _look(self, show: Callable[[Progress], None], elapsed: float) -> dict[str, Any] | None:
+        # The execution before the ledger: once it has ended, every line is there.
+        execution = self._ports.executions.describe(self._execution)
+        run = self._run
+        deployment = self._ledger.deployment(run.system, run.environment, run.deployment)
+        document = _document(execution)
+        stopped = None
+        if execution is not None and not execution.running and document is None:
+            stopped = execution.status
+        ended = deployment is not None and deployment.outcome is not None
+        show(
+            Progress(
+                elapsed,
+                self._news(),
+                deployment,
+                tuple(self._ledger.rollouts(run.deployment)) if deployment is not None else (),
+                None if ended else stopped,
+            )
+        )
+        if document is not None:
+            return document
+        if deployment is None:
+            if self._unrecorded.seconds(stopped is not None, elapsed) > _LAST_WRITE_SECONDS:
+                raise _never_recorded(run, stopped or "")
+            return None
+        waited = self._ending.seconds(ended, elapsed)
+        if ended and (execution is None or stopped is not None or waited > _LAST_STEP_SECONDS):
+            return deployment.document().to_json()
+        # A recovery is another execution.
+        self._execution = deployment.execution
+        return None
+
+    def _news(self) -> tuple[Line, ...]:
+        lines = self._ledger.timeline(self._run.deployment)
+        news = tuple(line for line in lines if line not in self._told)
+        self._told.update(news)
+        return news
+
+
+def exit_code_of(document: dict[str, Any]) -> int:
+    """The contract's exit code of an outcome document."""
+    return Outcome(document["outcome"]).exit_code
+
+
+def _document(execution: Execution | None) -> dict[str, Any] | None:
+    """The outcome document that an execution ended with; None where it left none."""
+    if execution is None or execution.running or not execution.result:
+        return None
+    try:
+        document = json.loads(execution.result)
+        Outcome(document["outcome"])
+    except (ValueError, TypeError, KeyError):
+        return None
+    return dict(document)
+
+
+def _ran_out(run: Run) -> CommandError:
+    return CommandError(
+        f"--timeout ran out: deployment {run.deployment} goes on",
+        code="timeout",
+        exit_code=TIMED_OUT,
+        hint=f"tidegate show {run.deployment}",
+        more=run.to_json(),
+    )
+
+
+def _never_recorded(run: Run, status: str) -> CommandError:
+    return CommandError(
+        f"execution {run.deployment} ended as {status} before it had begun: nothing was changed",
+        code="not_recorded",
+        exit_code=UNEXPECTED,
+        hint="start it again",
+        more=run.to_json(),
+    )

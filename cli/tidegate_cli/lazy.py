@@ -1,0 +1,56 @@
+"""Commands that are loaded when they are called: `tidegate --help` and a mistyped option wait for nothing."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from tidegate_cli.failures import UNEXPECTED, CommandError
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A command and where it is. `app` is a Typer app of `module`; `only` says that the app itself is the command."""
+
+    name: str
+    summary: str
+    panel: str
+    module: str
+    app: str = "app"
+    only: bool = False
+    missing: str = ""
+
+
+class LazyCommand(TyperCommand):
+    """Stands in the list of commands for one that is not loaded yet."""
+
+    def __init__(self, entry: Entry) -> None:
+        super().__init__(name=entry.name, help=entry.summary, rich_help_panel=entry.panel)
+        self.entry = entry
+
+    def load(self) -> Any:
+        """The command itself. Raises CommandError where its package is not installed."""
+        try:
+            module = importlib.import_module(self.entry.module)
+        except ModuleNotFoundError as error:
+            if not self.entry.missing:
+                raise
+            raise CommandError(
+                f"tidegate {self.entry.name} is not available here: there is no {error.name}",
+                code="not_available",
+                exit_code=UNEXPECTED,
+                hint=self.entry.missing,
+            ) from error
+        command = typer.main.get_command(getattr(module, self.entry.app))
+        if not self.entry.only and isinstance(command, TyperGroup):
+            command = command.commands[self.entry.name]
+        command.name = self.entry.name
+        return command
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Typer goes on with the command of the context that it is given: the loaded one."""
+        return self.load().make_context(info_name, args, parent=parent, **extra)

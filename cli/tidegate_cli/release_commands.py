@@ -1,0 +1,217 @@
+"""`tidegate plan`, `deploy` and `rollback`: what changes an environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+from tidegate.domain.durations import parse_duration
+from tidegate.domain.errors import BadInputError, RefusalError
+from tidegate.ledger.locks import Locks
+from tidegate.steps.planning import propose_deploy
+
+from tidegate_cli.connection import Connection
+from tidegate_cli.environments import require_registered
+from tidegate_cli.failures import INTERRUPTED, CommandError
+from tidegate_cli.following import Follower, exit_code_of
+from tidegate_cli.options import Call, with_global_options
+from tidegate_cli.rendering.incident import print_outcome
+from tidegate_cli.rendering.plan import print_plan
+from tidegate_cli.rendering.progress import Board, Lines
+from tidegate_cli.screen import console, print_document
+from tidegate_cli.starting import Run, deploy_input, deploy_request, rollback_input, start
+from tidegate_cli.views import plan_document, refused_plan
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+
+SystemArgument = Annotated[
+    str, typer.Argument(metavar="SYSTEM", help="The system, as its manifest names it.")
+]
+EnvironmentArgument = Annotated[str, typer.Argument(metavar="ENV", help="The environment.")]
+ReleaseOption = Annotated[
+    str | None, typer.Option("--release", metavar="R", help="A recorded release: r41.", show_default=False)
+]
+CommitOption = Annotated[
+    str | None,
+    typer.Option("--commit", metavar="C", help="The images tagged for this commit.", show_default=False),
+]
+ImageOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--image",
+        metavar="IMAGE=DIGEST",
+        help="An image of the manifest and its digest (or tag): app=sha256:…; may be repeated.",
+        show_default=False,
+    ),
+]
+WaitOption = Annotated[bool, typer.Option("--wait", help="Follow it to its outcome, and exit by that.")]
+TimeoutOption = Annotated[
+    str | None,
+    typer.Option(
+        "--timeout",
+        metavar="DURATION",
+        help="With --wait: stop following after this time (30m); the deployment goes on.",
+        show_default=False,
+    ),
+]
+
+
+@app.command(
+    epilog="[bold]Examples[/bold]\n\n"
+    "tidegate plan arive production --commit 4f2a91c\n\n"
+    "tidegate plan arive production --release r41 --json"
+)
+@with_global_options
+def plan(
+    call: Call,
+    system: SystemArgument,
+    environment: EnvironmentArgument,
+    release: ReleaseOption = None,
+    commit: CommitOption = None,
+    image: ImageOption = None,
+) -> None:
+    """Show what a deployment would do.
+
+    Asks AWS with your own credentials and changes nothing. What would be refused is shown with its reason; the exit
+    code is 0 all the same.
+    """
+    request = deploy_input(system, environment, release=release, commit=commit, images=image or ())
+    ports = call.connect().ports
+    require_registered(ports, system, environment)
+    lock = Locks(ports.store, ports.clock).read(system, environment)
+    try:
+        document = plan_document(propose_deploy(ports, deploy_request(request)), lock)
+    except RefusalError as error:
+        document = refused_plan(error, lock)
+    if call.given.json:
+        print_document(document)
+    else:
+        print_plan(console(), system, environment, document)
+
+
+@app.command(
+    epilog="[bold]Examples[/bold]\n\n"
+    "tidegate deploy arive production --commit 4f2a91c --wait\n\n"
+    "tidegate deploy arive production --image app=sha256:… --reason 'hotfix 812' --wait --timeout 30m\n\n"
+    "tidegate deploy arive production --release r41 --json"
+)
+@with_global_options
+def deploy(
+    call: Call,
+    system: SystemArgument,
+    environment: EnvironmentArgument,
+    release: ReleaseOption = None,
+    commit: CommitOption = None,
+    image: ImageOption = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="T", help="Why, for the record.", show_default=False)
+    ] = None,
+    wait: WaitOption = False,
+    timeout: TimeoutOption = None,
+) -> int:
+    """Put a release into an environment.
+
+    Say which with --release, or with --commit and --image. It either succeeds as a whole or everything is put back.
+    With --wait the exit code is the outcome's: 0, 10 FailedClean, 20 FailedDirty, 30 Refused, 40 Superseded.
+    """
+    seconds = _seconds(timeout, wait)
+    request = deploy_input(
+        system, environment, release=release, commit=commit, images=image or (), reason=reason
+    )
+    return _carry_out(call, "deploy", request, wait, seconds)
+
+
+@app.command(
+    epilog="[bold]Examples[/bold]\n\n"
+    "tidegate rollback arive production --reason 'error rate doubled' --wait\n\n"
+    "tidegate rollback arive production --to r41 --reason 'r42 and r43 lose orders' --wait"
+)
+@with_global_options
+def rollback(
+    call: Call,
+    system: SystemArgument,
+    environment: EnvironmentArgument,
+    reason: Annotated[str, typer.Option("--reason", metavar="T", help="Why, for the record.")],
+    to: Annotated[
+        str, typer.Option("--to", metavar="R", help="previous, or a release by name: r41.")
+    ] = "previous",
+    wait: WaitOption = False,
+    timeout: TimeoutOption = None,
+) -> int:
+    """Take an environment back to a release that ran there before.
+
+    All services go back at once, each to the task definition it had then. Alarms do not hold it up.
+    """
+    seconds = _seconds(timeout, wait)
+    return _carry_out(
+        call, "rollback", rollback_input(system, environment, to=to, reason=reason), wait, seconds
+    )
+
+
+def _seconds(timeout: str | None, wait: bool) -> float | None:
+    if timeout is None:
+        return None
+    if not wait:
+        raise BadInputError("--timeout means nothing without --wait", field="--timeout", hint="add --wait")
+    try:
+        return parse_duration(timeout).total_seconds()
+    except ValueError as error:
+        raise BadInputError(
+            f"{timeout!r} is {error}", field="--timeout", hint="write it as 90s, 30m or 2h"
+        ) from None
+
+
+def _carry_out(
+    call: Call, machine: str, request: Mapping[str, Any], wait: bool, timeout: float | None
+) -> int:
+    connection = call.connect()
+    require_registered(connection.ports, request["system"], request["environment"])
+    run = start(connection, machine, request)
+    if not wait:
+        _print_started(call, machine, run)
+        return 0
+    document = _follow(call, connection, machine, run, timeout)
+    if call.given.json:
+        print_document(document)
+    else:
+        print_outcome(console(), document, call.given)
+    return exit_code_of(document)
+
+
+def _print_started(call: Call, machine: str, run: Run) -> None:
+    if call.given.json:
+        print_document(run.to_json())
+        return
+    screen = console()
+    screen.print(Text.assemble(("started", "bold green"), f": {machine} {run.deployment}"))
+    screen.print(Text(f"follow it: {call.given.command('show', run.deployment)}", style="dim"))
+
+
+def _follow(
+    call: Call, connection: Connection, machine: str, run: Run, timeout: float | None
+) -> dict[str, Any]:
+    # With --json standard output is the document's alone.
+    screen = console(stderr=call.given.json)
+    live = screen.is_terminal and not call.given.json
+    title = f"{machine} {run.system}/{run.environment}"
+    view = Board(screen, title) if live else Lines(screen)
+    if not live:
+        screen.print(Text(f"{title}: deployment {run.deployment}", style="bold"))
+    try:
+        with view:
+            return Follower(connection.ports, run).follow(
+                view.show,
+                timeout=timeout,
+                pause=call.surroundings.pause,
+                monotonic=call.surroundings.monotonic,
+            )
+    except KeyboardInterrupt:
+        raise CommandError(
+            f"not following any more: deployment {run.deployment} goes on",
+            code="interrupted",
+            exit_code=INTERRUPTED,
+            hint=call.given.command("show", run.deployment),
+            more=run.to_json(),
+        ) from None

@@ -1,0 +1,77 @@
+"""`status` and `history` for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tidegate_cli.environments import Standstill
+from tidegate_cli.rendering.words import (
+    ago,
+    outcome_text,
+    short_arn,
+    short_digest,
+    took,
+    when,
+    who,
+)
+from tidegate_cli.screen import plain
+
+
+def print_status(console: Console, standstills: Sequence[Standstill], now: datetime) -> None:
+    for index, standstill in enumerate(standstills):
+        if index:
+            console.print()
+        _print_one(console, standstill, now)
+
+
+def _print_one(console: Console, standstill: Standstill, now: datetime) -> None:
+    current, lock = standstill.current, standstill.lock
+    head = Text(f"{standstill.system}/{standstill.environment}", style="bold")
+    if current is None:
+        head.append("  nothing released yet", style="dim")
+    else:
+        head.append(f"  r{current.release}", style="bold cyan")
+        head.append(f"  since {when(current.since)} ({ago(current.since, now)})", style="dim")
+    console.print(head)
+    if standstill.in_flight is not None:
+        console.print(Text(f"  under way: deployment {standstill.in_flight}", style="cyan"))
+        waiting = len(standstill.open) - 1
+        if waiting > 0:
+            console.print(Text(f"  {waiting} more waiting behind it", style="dim"))
+    if not lock.free and lock.owner != standstill.in_flight:
+        why = f": {plain(lock.reason)}" if lock.reason else ""
+        console.print(Text(f"  locked by deployment {lock.owner} since {when(lock.since)}{why}", style="red"))
+    if standstill.problem:
+        console.print(Text(f"  its services cannot be read: {plain(standstill.problem)}", style="yellow"))
+    table = Table(box=None, padding=(0, 2, 0, 2), header_style="dim")
+    for title in ("service", "tasks", "task definition", "image"):
+        table.add_column(title)
+    for key, service in standstill.services.items():
+        healthy = service.running == service.desired
+        tasks = Text(f"{service.running}/{service.desired}", style="green" if healthy else "red")
+        table.add_row(key, tasks, short_arn(service.task_definition), short_digest(service.digest))
+    if standstill.services:
+        console.print(table)
+
+
+def print_history(console: Console, entries: Sequence[dict[str, Any]]) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("started", "deployment", "release", "outcome", "took", "by", "reason"):
+        table.add_column(title, overflow="fold" if title in ("deployment", "reason") else "ellipsis")
+    for entry in entries:
+        table.add_row(
+            when(entry["started_at"]),
+            entry["deployment"],
+            entry["release"] or "-",
+            outcome_text(entry["outcome"]),
+            took(entry["started_at"], entry["finished_at"]),
+            who(entry["actor"]),
+            plain(entry["reason"]),
+        )
+    console.print(table)

@@ -1,0 +1,146 @@
+"""`show`, and the end of a run that was followed: read at 3 a.m., so the answer first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from tidegate_cli.options import Given
+from tidegate_cli.rendering.words import (
+    line_text,
+    meaning_of,
+    outcome_text,
+    short_arn,
+    short_digest,
+    took,
+    when,
+    who,
+)
+from tidegate_cli.screen import plain
+
+_LOG_LINES = 10
+
+
+def print_deployment(
+    console: Console, document: Mapping[str, Any], now_running: Mapping[str, Any], given: Given
+) -> None:
+    """`document` is that of `show`; `now_running` the entry of `status`, its environment's."""
+    _print_head(console, document)
+    for failure in document.get("failures") or [document["failure"]] if document["failure"] else []:
+        _print_failure(console, failure)
+    _title(console, "Timeline")
+    for line in document["timeline"]:
+        console.print(Text("  ") + line_text(line))
+    _print_now(console, now_running)
+    _print_next(console, next_commands(document, given))
+
+
+def print_outcome(console: Console, document: Mapping[str, Any], given: Given) -> None:
+    """The end of a run: its outcome document."""
+    outcome = document["outcome"]
+    head = outcome_text(outcome)
+    if document.get("release"):
+        head.append(f"  {document['release']}", style="bold cyan")
+    if meaning_of(outcome):
+        head.append(f"  {meaning_of(outcome)}", style="")
+    console.print(head)
+    if document.get("reason"):
+        console.print(Text(f"  {plain(document['reason'])}"))
+    for key, service in document.get("services", {}).items():
+        console.print(
+            Text(f"  {key}: {plain(service.get('outcome', ''))} {short_arn(service.get('task_definition'))}")
+        )
+    if outcome in ("FailedClean", "FailedDirty"):
+        console.print(Text(f"why: {given.command('show', document['deployment'])}", style="dim"))
+
+
+def next_commands(document: Mapping[str, Any], given: Given) -> list[tuple[str, str]]:
+    """What a person may want to do after reading this: (command, what for)."""
+    place = document["system"], document["environment"]
+    history = (given.command("history", *place), "what else changed here")
+    outcome = document["outcome"]
+    if outcome is None:
+        return [(given.command("show", document["deployment"]), "look again"), history]
+    if outcome == "Succeeded" and document["machine"] == "deploy":
+        back = given.command("rollback", *place, "--reason", "…", "--wait")
+        return [(back, "back to the release before"), history]
+    if outcome == "FailedDirty":
+        return [(given.command("status", *place), "what runs now"), history]
+    if outcome == "FailedClean" and document["release"]:
+        again = given.command("deploy", *place, "--release", document["release"], "--wait")
+        return [(again, "try this release again"), history]
+    return [history]
+
+
+def _print_head(console: Console, document: Mapping[str, Any]) -> None:
+    what = "rollback to" if document["machine"] == "rollback" else "deployment of"
+    release = document["release"] or "a release that was not made"
+    console.print(
+        Text.assemble((f"{document['system']}/{document['environment']}", "bold"), f"  {what} {release}  ")
+        + outcome_text(document["outcome"])
+    )
+    outcome = document["outcome"]
+    if outcome is not None and meaning_of(outcome):
+        console.print(Text(f"  {meaning_of(outcome)}"))
+    if document["explanation"] and document["explanation"] != document["reason"]:
+        console.print(Text(f"  {plain(document['explanation'])}", style="bold"))
+    rows = [
+        ("deployment", document["deployment"]),
+        ("commit", document["commit"] or "-"),
+        ("by", who(document["actor"])),
+        ("reason", document["reason"] or "-"),
+        ("started", when(document["started_at"])),
+        ("took", took(document["started_at"], document["finished_at"]) or document["phase"].lower()),
+    ]
+    for name, value in rows:
+        console.print(Text.assemble((f"  {name:<11}", "dim"), plain(value)))
+
+
+def _print_failure(console: Console, failure: Mapping[str, Any]) -> None:
+    _title(console, f"Why {failure['service']} failed")
+    if failure["reason"]:
+        console.print(Text(f"  {plain(failure['reason'])}"))
+    logs: Sequence[str] = ()
+    for task in failure["tasks"]:
+        exited = "" if task.get("exit_code") is None else f" exited with code {task['exit_code']}"
+        container = (
+            f"container {plain(task.get('container') or '?')}{exited}: "
+            if exited or task.get("container")
+            else ""
+        )
+        named = f"task {plain(task['task'])[:8]}  " if task.get("task") else ""
+        console.print(
+            Text.assemble("  ", (named, "dim"), (container, "red"), plain(task.get("reason") or ""))
+        )
+        # Tasks of one service die alike: the newest that wrote anything speaks for all.
+        logs = logs or task["logs"]
+    if logs:
+        console.print(Text("  its last lines:", style="dim"))
+        for line in logs[-_LOG_LINES:]:
+            console.print(Text(f"    {plain(line)}"))
+    for alarm in failure["alarms"]:
+        console.print(Text(f"  alarm {plain(alarm)} is in ALARM", style="red"))
+    for event in failure["events"][:3]:
+        console.print(Text(f"  ECS: {plain(event)}", style="dim"))
+
+
+def _print_now(console: Console, entry: Mapping[str, Any]) -> None:
+    _title(console, f"Runs now: {entry['release'] or 'what ran before Tidegate'}")
+    for key, service in entry["services"].items():
+        tasks = f"{service['running']}/{service['desired']} tasks"
+        described = f"{short_arn(service['task_definition'])}  {short_digest(service['digest'])}  {tasks}"
+        console.print(Text.assemble("  ", (f"{key:<12}", "bold"), described))
+
+
+def _print_next(console: Console, commands: Sequence[tuple[str, str]]) -> None:
+    _title(console, "Next")
+    for command, purpose in commands:
+        console.print(Text.assemble(f"  {command}", (f"  # {purpose}", "dim")))
+
+
+def _title(console: Console, text: str) -> None:
+    console.print()
+    console.print(Text(text, style="bold"))
