@@ -99,16 +99,25 @@ class Locks:
             lock = self.read(system, environment)
             if not lock.held_by(deployment):
                 return None
-            following = next(iter(self.waiters(system, environment)), None)
-            if following is None:
-                free = lock.released()
-                if self._carried_out([self._put(free, lock)]):
-                    return free
-            else:
-                handed = self._pass_on(lock, following)
-                if handed is not None:
-                    return handed
+            given = self._give_up(lock)
+            if given is not None:
+                return given
         raise ConflictError(f"the lock of {system}/{environment} changes faster than it can be released")
+
+    def pass_over(self, lock: Lock) -> Lock | None:
+        """Release a lock for its owner, which has died, if it still is as it was read; None where it is not.
+
+        `release` would do the same to an execution that has carried on the owner's deployment in the meantime.
+        """
+        for _ in range(_ATTEMPTS):
+            given = self._give_up(lock)
+            if given is not None:
+                return given
+            if self.read(lock.system, lock.environment) != lock:
+                return None
+        raise ConflictError(
+            f"the queue of {lock.system}/{lock.environment} changes faster than it can be read"
+        )
 
     def pass_on(self, system: str, environment: str) -> Lock | None:
         """Hand a free lock to its first waiter, if there is such a pair."""
@@ -145,10 +154,20 @@ class Locks:
         lock = self.read(system, environment)
         return lock.held_by(deployment) and lock.fence == fence
 
+    def _give_up(self, lock: Lock) -> Lock | None:
+        """To the next waiter, or to nobody; None when the lock or that waiter is not as it was read."""
+        following = next(iter(self.waiters(lock.system, lock.environment)), None)
+        if following is not None:
+            return self._pass_on(lock, following)
+        free = lock.released()
+        return free if self._carried_out([self._put(free, lock)]) else None
+
     def _pass_on(self, lock: Lock, waiter: Waiter) -> Lock | None:
         handed = lock.handed_to(waiter, iso(self._clock.now()))
-        writes: list[Write] = [self._put(handed, lock), self._remove(lock.system, lock.environment, waiter)]
-        return handed if self._carried_out(writes) else None
+        # With its token: a waiter that has come back with another one would be told where it no longer listens.
+        still = {"deployment": waiter.deployment, "token": waiter.token}
+        taken_off = Delete(keys.waiter(lock.system, lock.environment, waiter.seq), still)
+        return handed if self._carried_out([self._put(handed, lock), taken_off]) else None
 
     def _put(self, lock: Lock, read: Lock) -> Put:
         item = {name: value for name, value in lock.to_json().items() if value is not None}
