@@ -5,21 +5,25 @@ from __future__ import annotations
 
 from tidegate.domain.lock import Lock
 from tidegate.ledger.locks import Locks
+from tidegate.ledger.records import Ledger
 from tidegate.ports import Ports
 
 
 def release(ports: Ports, system: str, environment: str, deployment: str) -> None:
-    """Release the lock of a deployment and wake the one that owns it now."""
+    """Release the lock of a deployment and wake the one that owns it now.
+
+    Where an attempt before released it and got no further, its successor is woken by this one.
+    """
     locks = Locks(ports.store, ports.clock)
     lock = locks.release(system, environment, deployment)
-    if lock is not None:
-        tell_owner(ports, lock)
+    tell_owner(ports, locks.read(system, environment) if lock is None else lock)
 
 
 def tell_owner(ports: Ports, lock: Lock) -> None:
     """Answer the task token of an owner that got the lock by hand-over.
 
-    An owner whose execution has ended in the meantime never changed anything: the lock passes on.
+    The lock passes on from an owner whose execution has ended and that never began to change anything. One that did
+    was told before, by somebody whose note of it got lost, and died since: it keeps the lock for its recovery.
     """
     locks = Locks(ports.store, ports.clock)
     while lock.owner is not None and lock.token is not None and lock.execution is not None:
@@ -27,12 +31,16 @@ def tell_owner(ports: Ports, lock: Lock) -> None:
             locks.told(lock)
             ports.metrics.count("LockHandedOver")
             return
-        execution = ports.executions.describe(lock.execution)
-        if execution is not None and execution.running:
-            # It was told before, by somebody whose note of it got lost.
+        if _runs(ports, lock.execution) or Ledger(ports.store, ports.clock).rollouts(lock.owner):
             locks.told(lock)
             return
-        following = locks.release(lock.system, lock.environment, lock.owner)
+        following = locks.pass_over(lock)
         if following is None:
+            # Somebody wrote the lock since it was read: the rest is theirs, or the next sweep's.
             return
         lock = following
+
+
+def _runs(ports: Ports, execution: str) -> bool:
+    known = ports.executions.describe(execution)
+    return known is not None and known.running
