@@ -20,7 +20,7 @@ from tidegate.domain.release import Release, Standing, Verdict, release_hash
 from tidegate.domain.rollout import Direction
 from tidegate.ledger import keys
 from tidegate.ledger.locks import fenced
-from tidegate.ledger.time import iso
+from tidegate.ledger.time import iso, parse_iso
 from tidegate.ports import Check, Clock, ConditionFailedError, Delete, Item, Put, Store, Write
 
 _SEEN_FOR = timedelta(days=90)
@@ -131,7 +131,9 @@ class Ledger:
         self._store.transact([self._line(deployment_id, Line(self.now(), what, service, detail))])
 
     def tell_once(self, deployment_id: str, mark: str, line: Line) -> bool:
-        """Add a line unless one with this mark and time is there; False when it was."""
+        """Add a line unless one with this mark and time is there; False when it was. The time may be written as
+        whoever observed it does: EventBridge leaves the milliseconds out."""
+        line = replace(line, at=self._moment(line.at))
         try:
             self._store.transact([Put(keys.line(deployment_id, line.at, mark), line.to_json(), {"pk": None})])
         except ConditionFailedError:
@@ -270,6 +272,12 @@ class Ledger:
         self._store.transact([Put(keys.seen(hash_), {**content, "at_first": self.now(), "ttl": until})])
 
     # --- how it is written
+
+    def _moment(self, text: str) -> str:
+        try:
+            return iso(parse_iso(text))
+        except ValueError:
+            return self.now()
 
     def _put_deployment(self, deployment: Deployment, expect: Mapping[str, Any]) -> Put:
         item = _present(deployment.to_json())
