@@ -19,6 +19,8 @@ _SYSTEM = re.compile(r"[a-z][a-z0-9-]{0,29}")
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _TEXT_LIMIT = 1024
+# JSON may hold half of a surrogate pair ("\ud800"), which is no character: it has no hash and no place in the table.
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 EVENT_TRIGGER = "event"
 PREVIOUS = "previous"
 
@@ -70,7 +72,8 @@ class RecoverRequest:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The detail of an `Image Published` event; `environment` may be left out where a system has only one."""
+    """The detail of an `Image Published` event: every image has a digest; `environment` may be left out where a
+    system has only one."""
 
     system: str
     environment: str | None
@@ -80,7 +83,7 @@ class Published:
     run_url: str | None
 
     def hash(self, environment: str) -> str:
-        named = {key: image.digest or image.tag or "" for key, image in self.images.items()}
+        named = {key: image.digest or "" for key, image in self.images.items()}
         return request_hash(self.system, environment, self.commit, named)
 
     def to_input(self, environment: str) -> dict[str, Any]:
@@ -159,6 +162,14 @@ def parse_published(detail: object) -> Published:
         raise BadInputError(
             "the event names no image", field="images", hint='"images": {"app": {"digest": "sha256:…"}}'
         )
+    for key, image in images.items():
+        if image.digest is None:
+            # A tag may move: the next event with the same one would pass for a copy of this one.
+            raise BadInputError(
+                f"the event names image {key} by its tag alone",
+                field=f"images.{key}.digest",
+                hint="add the digest that was pushed: sha256: and 64 hexadecimal digits",
+            )
     return Published(
         system,
         fields.key("environment") if fields.has("environment") else None,
@@ -180,8 +191,8 @@ class _Fields:
         unknown = sorted(str(key) for key in data if key not in known)
         if unknown:
             raise BadInputError(
-                f"unknown field {unknown[0]!r}",
-                field=unknown[0],
+                f"unknown field {_shown(unknown[0])!r}",
+                field=_shown(unknown[0]),
                 hint=f"known are {', '.join(sorted(known - {'recover'}))}",
             )
         self._data: Mapping[str, Any] = data
@@ -197,6 +208,8 @@ class _Fields:
             raise BadInputError(
                 f"{name} is not a text of 1 to {limit} characters", field=name, hint=f"give {name} as text"
             )
+        if _HALF_CHARACTER.search(value):
+            raise BadInputError(f"{name} holds half a character", field=name, hint="send valid Unicode")
         return value
 
     def note(self, name: str) -> str:
@@ -247,10 +260,17 @@ class _Fields:
         return {_image_key(key): _image(key, entry) for key, entry in value.items()}
 
 
+def _shown(text: str) -> str:
+    """As much of a name from outside as a reason can carry: the whole answer has to fit into 256 KiB."""
+    return text[:100].encode(errors="backslashreplace").decode()
+
+
 def _image_key(key: object) -> str:
     if not isinstance(key, str) or _KEY.fullmatch(key) is None:
         raise BadInputError(
-            f"{key!r} cannot be an image", field="images", hint="use the manifest's key of the image"
+            f"{_shown(str(key))!r} cannot be an image",
+            field="images",
+            hint="use the manifest's key of the image",
         )
     return key
 
