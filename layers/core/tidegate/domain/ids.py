@@ -11,9 +11,10 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 
 
@@ -24,7 +25,9 @@ def is_ulid(text: str) -> bool:
 def ulid(at: datetime, seed: str) -> str:
     """The ULID of a moment and a seed: the same arguments always give the same id."""
     identity = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:10], "big")
-    value = (int(at.timestamp() * 1000) << 80) | identity
+    # Whole numbers throughout: a float of seconds, times 1000, falls short of the millisecond now and then.
+    milliseconds = (at - _EPOCH) // timedelta(milliseconds=1)
+    value = (milliseconds << 80) | identity
     return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -5, -5))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tidegate.domain.errors import NotFoundError
 from tidegate.domain.ids import content_hash
 
 # What RegisterTaskDefinition takes, of what DescribeTaskDefinition gives (ECS API reference). Everything else
@@ -74,7 +75,10 @@ def differences(old: Any, new: Any, path: str = "") -> list[dict[str, Any]]:
 
 
 def _named(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, Mapping) and "name" in item for item in value)
+    """Whether a list can be compared by name: each item has one, and no two the same."""
+    if not isinstance(value, list) or not all(isinstance(item, Mapping) and "name" in item for item in value):
+        return False
+    return len({item["name"] for item in value}) == len(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +124,11 @@ class Plan:
         return tuple(service for service in self.services if service.changed)
 
     def service(self, key: str) -> ServicePlan:
-        return next(service for service in self.services if service.key == key)
+        """Raises NotFoundError for a key that is not in the plan."""
+        for service in self.services:
+            if service.key == key:
+                return service
+        raise NotFoundError(f"the plan has no service {key}", field="service")
 
     def waves(self) -> list[list[str]]:
         """Keys of the services that change, wave by wave in rising order; an empty wave is left out."""

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+# A service that is being deleted drains first (ECS API reference, Service.status).
+_GONE = frozenset({"DRAINING", "INACTIVE"})
+
 
 class Direction(StrEnum):
     ROLL = "Roll"
@@ -94,7 +97,8 @@ def judge(state: ServiceState | None, deployment_id: str) -> RolloutVerdict | No
     A deployment that ECS no longer lists has lost: a newer one took its place, or the circuit breaker's
     rollback did.
     """
-    if state is None or state.status == "INACTIVE":
+    if state is None or state.status in _GONE:
+        # While it drains, a deployment may still read COMPLETED: that of no tasks at all.
         return RolloutVerdict(RolloutOutcome.STUCK, "the service no longer exists")
     entry = state.deployment(deployment_id)
     if entry is None:
