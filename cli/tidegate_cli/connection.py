@@ -32,8 +32,8 @@ class Connection:
 
 def connect(given: Given) -> Connection:
     """Nothing is sent yet. Raises CommandError or TidegateError when it is clear already that nothing can be."""
-    session = _local_session() if given.local else _session(given)
-    stack = given.stack or DEFAULT_STACK
+    session, stack = _local_session() if given.local else (_session(given), DEFAULT_STACK)
+    stack = given.stack or stack
     return Connection(connect_ports(session, stack), session.region_name, stack, lambda: _caller(session))
 
 
@@ -64,8 +64,8 @@ def _session(given: Given) -> boto3.Session:
     return session
 
 
-def _local_session() -> boto3.Session:
-    """The running embedded cloud of this checkout. Raises its own error, with the mend, when none runs.
+def _local_session() -> tuple[boto3.Session, str]:
+    """The running embedded cloud of this checkout, and its stack. Raises its own error, with the mend, when none runs.
 
     The environment of this process is what boto3 takes an endpoint from; a real account's profile, session or
     endpoint in it must not win over what was asked for.
@@ -87,7 +87,7 @@ def _local_session() -> boto3.Session:
     for name in [*environment.UNSET, *(name for name in os.environ if name.startswith("AWS_ENDPOINT_URL_"))]:
         os.environ.pop(name, None)
     os.environ.update(wanted)
-    return boto3.Session(region_name=running.options.region)
+    return boto3.Session(region_name=running.options.region), running.options.stack
 
 
 def _caller(session: boto3.Session) -> str:

@@ -45,9 +45,12 @@ class LazyCommand(TyperCommand):
                 exit_code=UNEXPECTED,
                 hint=self.entry.missing,
             ) from error
-        command = typer.main.get_command(getattr(module, self.entry.app))
-        if not self.entry.only and isinstance(command, TyperGroup):
-            command = command.commands[self.entry.name]
+        # The group, not `get_command`: the options that install completion are the root's alone.
+        group = typer.main.get_group(getattr(module, self.entry.app))
+        if not self.entry.only:
+            command: Any = group.commands[self.entry.name]
+        else:
+            command = group if len(group.commands) > 1 else next(iter(group.commands.values()))
         command.name = self.entry.name
         return command
 

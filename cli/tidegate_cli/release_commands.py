@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
@@ -12,7 +12,6 @@ from tidegate.domain.errors import BadInputError, RefusalError
 from tidegate.ledger.locks import Locks
 from tidegate.steps.planning import propose_deploy
 
-from tidegate_cli.connection import Connection
 from tidegate_cli.environments import require_registered
 from tidegate_cli.failures import INTERRUPTED, CommandError
 from tidegate_cli.following import Follower, exit_code_of
@@ -23,6 +22,9 @@ from tidegate_cli.rendering.progress import Board, Lines
 from tidegate_cli.screen import console, print_document
 from tidegate_cli.starting import Run, deploy_input, deploy_request, rollback_input, start
 from tidegate_cli.views import plan_document, refused_plan
+
+if TYPE_CHECKING:
+    from tidegate_cli.connection import Connection
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 

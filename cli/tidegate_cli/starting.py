@@ -5,13 +5,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tidegate.domain.errors import BadInputError
 from tidegate.domain.ids import ulid
 from tidegate.domain.request import DeployRequest, RecoverRequest, parse_deploy, parse_rollback
 
-from tidegate_cli.connection import Connection
+if TYPE_CHECKING:
+    from tidegate_cli.connection import Connection
 
 # The request's fields by the words of the command line.
 _OPTIONS = {
