@@ -1,0 +1,163 @@
+"""Permissions for ECS, ECR and SSM paths are checked against the resources that AWS checks them against.
+
+AWS (service authorization reference, "Actions, resources, and condition keys for Amazon ECS", and the same for
+ECR): DescribeServices and UpdateService are checked on each `service/<cluster>/<service>`, ListTasks on
+`container-instance/<cluster>/*`, DescribeTasks on each `task/<cluster>/<id>`, all with the key `ecs:cluster`;
+RegisterTaskDefinition on the task definition, with `ecs:TagResource` (key `ecs:CreateAction`) where it carries tags
+and `iam:PassRole` (key `iam:PassedToService`) for each role it names; DescribeTaskDefinition and ListTaskDefinitions
+know no resource; DescribeRepositories is checked on each repository that is named, GetParametersByPath on the path.
+MiniStack: checks whatever names a cluster on the cluster, the rest, repositories and paths on "*"; it knows no
+`ecs:cluster` and asks for neither TagResource nor PassRole. A role that is right on AWS is refused there.
+Mended by naming the resources, by the condition keys, and by asking for the dependent actions as well.
+"""
+
+import json
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from ministack.core import iam_actions, iam_evaluator
+
+from tidegate_local.seam import graft
+
+_EXTRACT = (
+    "(service: str, method: str, path: str, headers: dict, body: bytes, query_params: dict, region: str,"
+    " account_id: str) -> str"
+)
+_CONTEXT = "(service: str, iam_action: str, body: bytes, params: dict) -> dict"
+_ENFORCE = (
+    "(access_key_id: str, iam_action: str, service: str, region: str, resource_arn: str = '*',"
+    " service_context: dict[str, typing.Any] | None = None)"
+    " -> ministack.core.iam_evaluator.EvalResult | ministack.core.iam_evaluator.AuthError | None"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One action on one resource; an empty `action` is the request's own."""
+
+    resource: str
+    action: str = ""
+    context: dict[str, Any] = field(default_factory=dict)
+
+
+# What a request needs beside the check that MiniStack makes itself.
+_further: ContextVar[tuple[Check, ...]] = ContextVar("further", default=())
+
+
+def install() -> None:
+    """Raises `MendDoesNotFitError`."""
+
+    def extract_resource_arn(
+        service: str,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes,
+        query_params: dict[str, Any],
+        region: str,
+        account_id: str,
+    ) -> str:
+        action = headers.get("x-amz-target", "").rsplit(".", 1)[-1]
+        checks = tuple(_checks(service, action, _document(body), region, account_id))
+        _further.set(checks[1:])
+        if checks:
+            return checks[0].resource
+        return str(extract(service, method, path, headers, body, query_params, region, account_id))
+
+    def request_tag_context(
+        service: str, iam_action: str, body: bytes, params: dict[str, Any]
+    ) -> dict[str, Any]:
+        found: dict[str, Any] = context(service, iam_action, body, params)
+        cluster = _document(body).get("cluster") if service == "ecs" else None
+        return {**found, "ecs:cluster": _cluster_arn(str(cluster))} if cluster else found
+
+    def enforce(
+        access_key_id: str,
+        iam_action: str,
+        service: str,
+        region: str,
+        resource_arn: str = "*",
+        service_context: dict[str, Any] | None = None,
+    ) -> Any:
+        further = _further.get()
+        _further.set(())
+        denied = decide(access_key_id, iam_action, service, region, resource_arn, service_context)
+        for check in further:
+            if denied:
+                break
+            given = {**(service_context or {}), **check.context}
+            denied = decide(access_key_id, check.action or iam_action, service, region, check.resource, given)
+        return denied
+
+    extract = graft(
+        iam_actions,
+        "extract_resource_arn",
+        extract_resource_arn,
+        signature=_EXTRACT,
+        shows='return f"arn:aws:ecs:{region}:{account_id}:cluster/{cluster}"',
+    )
+    context = graft(iam_actions, "request_tag_context", request_tag_context, signature=_CONTEXT)
+    decide = graft(iam_evaluator, "enforce", enforce, signature=_ENFORCE)
+
+
+def _checks(service: str, action: str, given: dict[str, Any], region: str, account: str) -> Iterator[Check]:
+    arn = f"arn:aws:{service}:{region}:{account}"
+    cluster = _last(given.get("cluster") or "default")
+    match service, action:
+        case "ecr", "DescribeRepositories":
+            for name in given.get("repositoryNames") or ["*"]:  # its name may hold a slash
+                yield Check(f"{arn}:repository/{name}")
+        case "ssm", "GetParametersByPath":
+            yield Check(f"{arn}:parameter/{str(given.get('Path', '')).strip('/')}")
+        case "ecs", "DescribeServices":
+            yield from _each(f"{arn}:service/{cluster}", given.get("services"))
+        case "ecs", "UpdateService":
+            yield from _each(f"{arn}:service/{cluster}", [given.get("service")])
+        case "ecs", "ListTasks":
+            yield Check(f"{arn}:container-instance/{cluster}/*")
+        case "ecs", "DescribeTasks":
+            yield from _each(f"{arn}:task/{cluster}", given.get("tasks"))
+        case "ecs", "DescribeTaskDefinition" | "ListTaskDefinitions":
+            yield Check("*")
+        case "ecs", "RegisterTaskDefinition":
+            yield from _registration(given, f"{arn}:task-definition/{given.get('family', '*')}:*", account)
+
+
+def _each(parent: str, names: Any) -> Iterator[Check]:
+    for name in names or ["*"]:
+        yield Check(f"{parent}/{_last(name)}")
+
+
+def _registration(given: dict[str, Any], resource: str, account: str) -> Iterator[Check]:
+    yield Check(resource)
+    if given.get("tags"):
+        yield Check(resource, "ecs:TagResource", {"ecs:CreateAction": "RegisterTaskDefinition"})
+    for key in ("taskRoleArn", "executionRoleArn"):
+        role = given.get(key)
+        if role:
+            arn = role if str(role).startswith("arn:") else f"arn:aws:iam::{account}:role/{role}"
+            yield Check(arn, "iam:PassRole", {"iam:PassedToService": "ecs-tasks.amazonaws.com"})
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body or b"{}")
+    except (ValueError, UnicodeDecodeError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _last(name: object) -> str:
+    return str(name).rsplit("/", 1)[-1]
+
+
+def _cluster_arn(cluster: str) -> str:
+    from ministack.core.responses import get_account_id, get_region  # noqa: PLC0415 - the request's own
+
+    return (
+        cluster
+        if cluster.startswith("arn:")
+        else f"arn:aws:ecs:{get_region()}:{get_account_id()}:cluster/{cluster}"
+    )

@@ -1,0 +1,91 @@
+"""Each permission is checked on the resource that AWS names for it, dependent actions included."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.support.embedded import Cloud
+
+pytestmark = pytest.mark.emulator
+
+ACCOUNT = "000000000000"
+ECS = f"arn:aws:ecs:us-east-1:{ACCOUNT}"
+CALLS = """
+    import boto3
+    from botocore.exceptions import ClientError
+
+    def handler(event, context):
+        client = boto3.client(event["service"])
+        try:
+            getattr(client, event["call"])(**event["request"])
+        except ClientError as error:
+            return error.response["Error"]["Code"]
+        return "done"
+"""
+TASK = {"family": "resources", "containerDefinitions": [{"name": "app", "image": "app", "memory": 64}]}
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/task"
+CLUSTER = {"cluster": "green"}
+ONE_TASK = {**CLUSTER, "tasks": ["1"]}
+
+
+def allow(action: str, resource: str, **condition: Any) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": action, "Resource": resource, **condition}
+
+
+def when(key: str, value: str) -> dict[str, Any]:
+    return {"Condition": {"ArnLike" if value.startswith("arn:") else "StringEquals": {key: value}}}
+
+
+REGISTER = allow("ecs:RegisterTaskDefinition", f"{ECS}:task-definition/resources:*")
+TAG = allow(
+    "ecs:TagResource", f"{ECS}:task-definition/*", **when("ecs:CreateAction", "RegisterTaskDefinition")
+)
+PASS = allow("iam:PassRole", ROLE, **when("iam:PassedToService", "ecs-tasks.amazonaws.com"))
+DESCRIBE = f"{ECS}:service/green/*"
+
+
+@pytest.mark.parametrize(
+    ("statements", "service", "call", "request_", "allowed"),
+    [
+        ([allow("ecs:DescribeServices", DESCRIBE)], "ecs", "describe_services", {**CLUSTER, "services": ["a"]}, True),
+        ([allow("ecs:DescribeServices", f"{ECS}:service/green/a")], "ecs", "describe_services",
+         {**CLUSTER, "services": ["a", "b"]}, False),
+        ([allow("ecs:DescribeServices", f"{ECS}:cluster/green")], "ecs", "describe_services",
+         {**CLUSTER, "services": ["a"]}, False),
+        ([allow("ecs:DescribeServices", DESCRIBE, **when("ecs:cluster", f"{ECS}:cluster/green"))], "ecs",
+         "describe_services", {**CLUSTER, "services": ["a"]}, True),
+        ([allow("ecs:DescribeServices", "*", **when("ecs:cluster", f"{ECS}:cluster/blue"))], "ecs",
+         "describe_services", {**CLUSTER, "services": ["a"]}, False),
+        ([allow("ecs:ListTasks", f"{ECS}:container-instance/green/*")], "ecs", "list_tasks", CLUSTER, True),
+        ([allow("ecs:DescribeTasks", f"{ECS}:task/green/*")], "ecs", "describe_tasks", ONE_TASK, True),
+        ([allow("ecs:DescribeTasks", f"{ECS}:cluster/*")], "ecs", "describe_tasks", ONE_TASK, False),
+        ([REGISTER], "ecs", "register_task_definition", TASK, True),
+        ([REGISTER], "ecs", "register_task_definition", {**TASK, "tags": [{"key": "a", "value": "b"}]}, False),
+        ([REGISTER, TAG], "ecs", "register_task_definition", {**TASK, "tags": [{"key": "a", "value": "b"}]}, True),
+        ([REGISTER], "ecs", "register_task_definition", {**TASK, "taskRoleArn": ROLE}, False),
+        ([REGISTER, PASS], "ecs", "register_task_definition", {**TASK, "taskRoleArn": ROLE}, True),
+        ([REGISTER, PASS], "ecs", "register_task_definition", {**TASK, "executionRoleArn": f"{ROLE}-other"}, False),
+        ([allow("ecr:DescribeRepositories", f"arn:aws:ecr:us-east-1:{ACCOUNT}:repository/shop")], "ecr",
+         "describe_repositories", {"repositoryNames": ["shop"]}, True),
+        ([allow("ecr:DescribeRepositories", f"arn:aws:ecr:us-east-1:{ACCOUNT}:repository/shop")], "ecr",
+         "describe_repositories", {"repositoryNames": ["bank"]}, False),
+        ([allow("ssm:GetParametersByPath", f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/tidegate/*")], "ssm",
+         "get_parameters_by_path", {"Path": "/tidegate/shop"}, True),
+        ([allow("ssm:GetParametersByPath", f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/tidegate/*")], "ssm",
+         "get_parameters_by_path", {"Path": "/other"}, False),
+    ],
+)  # fmt: skip
+def test_a_permission_is_checked_where_aws_checks_it(
+    cloud: Cloud,
+    statements: list[dict[str, Any]],
+    service: str,
+    call: str,
+    request_: dict[str, Any],
+    allowed: bool,
+) -> None:
+    function = cloud.function(CALLS, *statements)
+    payload = json.dumps({"service": service, "call": call, "request": request_}).encode()
+    answer = cloud.client("lambda").invoke(FunctionName=function, Payload=payload)
+    said = json.load(answer["Payload"])
+    assert (said not in ("AccessDeniedException", "AccessDenied")) is allowed, said
