@@ -123,6 +123,13 @@ def test_a_run_that_changed_nothing_fails_clean(shop: Shop) -> None:
     assert _free(shop)
 
 
+def test_of_a_failed_function_only_its_message_is_told(shop: Shop) -> None:
+    planned = shop.release(2)
+    cause = '{"errorMessage": "ecs says \\"no\\"", "errorType": "OutsideError", "stackTrace": ["/var/task/app'
+    answer = shop.record(planned, "Fail", error={"name": "OutsideError", "cause": cause})
+    assert answer["document"]["reason"] == 'OutsideError: ecs says "no"; nothing had been changed'
+
+
 def test_a_run_that_waited_too_long_leaves_the_queue(shop: Shop) -> None:
     first, second = shop.release(2), shop.release(3)
     shop.acquire(first, "one")

@@ -7,6 +7,8 @@ the previous state is back and ends the run FailedClean or FailedDirty. Each may
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -27,6 +29,8 @@ from tidegate.steps.announce import announce
 
 _REASON_LIMIT = 1000
 NOT_RECORDED = "Drifted"
+# The cause was cut by the state machine, so it may not parse as a whole.
+_ERROR_MESSAGE = re.compile(r'\s*\{\s*"errorMessage"\s*:\s*("(?:[^"\\]|\\.)*")')
 
 
 def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
@@ -211,11 +215,20 @@ def _why(event: Mapping[str, Any], ledger: Ledger, deployment: Deployment) -> st
     reports = ledger.reports(deployment.id)
     if reports:
         return "; ".join(report.summary() for report in reports)[:_REASON_LIMIT]
+    return _error_text(event) or "its execution ended without an outcome"
+
+
+def _error_text(event: Mapping[str, Any]) -> str:
+    """What a Catch caught, in one sentence. The cause of a failed Lambda function is JSON with its message and a
+    stack trace (Lambda developer guide, "Lambda function errors in Python"); only the message is for people."""
     error = event.get("error") or {}
-    if error:
-        cause = str(error.get("cause") or "")
-        return f"{error.get('name', 'error')}: {cause}"[:_REASON_LIMIT].rstrip(": ")
-    return "its execution ended without an outcome"
+    if not error:
+        return ""
+    cause = str(error.get("cause") or "")
+    match = _ERROR_MESSAGE.match(cause)
+    if match is not None:
+        cause = json.loads(match[1])
+    return f"{error.get('name', 'error')}: {cause}"[:_REASON_LIMIT].rstrip(": ")
 
 
 def _way_back(ledger: Ledger, deployment: Deployment, service: ServicePlan) -> str:
@@ -329,9 +342,8 @@ def _nothing_recorded(event: Mapping[str, Any]) -> Mapping[str, Any]:
     """A run that failed before the ledger knew of it has changed nothing."""
     execution = event["execution"]
     identity = deployment_id(execution["name"], parse_iso(execution["started_at"]))
-    error = event.get("error") or {}
-    reason = f"{error.get('name', 'error')}: {error.get('cause', '')}"[:_REASON_LIMIT].rstrip(": ")
-    document = OutcomeDocument(Outcome.FAILED_CLEAN, identity, None, f"{reason}; nothing had been changed")
+    reason = f"{_error_text(event)}; nothing had been changed"
+    document = OutcomeDocument(Outcome.FAILED_CLEAN, identity, None, reason)
     return _answer(document.to_json())
 
 
