@@ -17,7 +17,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from tidegate_local.faults import FaultBoard
 from tidegate_local.settings import ACCOUNT, Pace, Settings
@@ -25,8 +25,8 @@ from tidegate_local.settings import ACCOUNT, Pace, Settings
 KEEP_ALIVE_SECONDS = 75  # longer than botocore keeps an idle connection, or it would meet a closed one
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the embedded cloud; returns the exit code."""
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the embedded cloud; the process ends with it."""
     settings = parse(arguments)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     scratch = prepare_environment(settings)
@@ -34,7 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         asyncio.run(_serve(settings))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return 0
+    sys.stderr.flush()
+    # Not sys.exit: it would wait for threads that still answer for something that is gone.
+    os._exit(0)
 
 
 def parse(arguments: Sequence[str] | None) -> Settings:
@@ -138,4 +140,4 @@ async def _serve(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -102,7 +102,7 @@ class Scheduler:
         """A task started by RunTask does its work and exits; a fault is set by its group's name."""
         if task["lastStatus"] not in ("PENDING", "RUNNING"):
             return False
-        if time.monotonic() < task["_due"]:
+        if time.monotonic() < task.get("_due", 0.0):
             return True
         fault = self._board.of(task["group"])
         if task["lastStatus"] == "PENDING":

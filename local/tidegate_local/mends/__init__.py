@@ -11,17 +11,29 @@ from tidegate_local.ecs import api as ecs_api
 from tidegate_local.ecs.announcements import Outbox
 from tidegate_local.ecs.scheduler import Scheduler
 from tidegate_local.faults import FaultBoard
-from tidegate_local.mends import async_invocation, error_names, rule_dead_letters, task_definitions
+from tidegate_local.mends import (
+    async_invocation,
+    error_names,
+    iam_resources,
+    rule_dead_letters,
+    table_settings,
+    task_definitions,
+    warm_functions,
+)
 from tidegate_local.settings import Settings
-from tidegate_local.states import engine
+from tidegate_local.states import engine as states
 
 REGISTRY: dict[str, Callable[[], None]] = {
     "async_invocation": async_invocation.install,
     "error_names": error_names.install,
+    "iam_resources": iam_resources.install,
     "rule_dead_letters": rule_dead_letters.install,
-    "states": engine.install,
+    "table_settings": table_settings.install,
     "task_definitions": task_definitions.install,
+    "warm_functions": warm_functions.install,
 }
+ECS = "ecs"
+NAMES = (ECS, *REGISTRY, *states.PARTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +41,7 @@ class Installed:
     """The part of the mends that runs beside MiniStack."""
 
     scheduler: Scheduler
+    engine: states.Engine
 
     def start(self) -> None:
         """Begin; MiniStack is about to serve."""
@@ -41,18 +54,22 @@ class Installed:
     def stop(self) -> None:
         """End; returns when nothing runs any more."""
         self.scheduler.stop()
+        self.engine.running.abandon()
 
 
 def install(settings: Settings, board: FaultBoard) -> Installed:
     """Install all mends but those left out. Raises `MendDoesNotFitError`, `ValueError` for unknown names."""
-    unknown = settings.without - REGISTRY.keys()
+    unknown = settings.without - {*NAMES}
     if unknown:
-        raise ValueError(f"no such mend: {', '.join(sorted(unknown))}; there are: {', '.join(REGISTRY)}")
+        raise ValueError(f"no such mend: {', '.join(sorted(unknown))}; there are: {', '.join(NAMES)}")
     events.check_fit()
     for name, mend in REGISTRY.items():
         if name not in settings.without:
             mend()
     outbox = Outbox(events.deliver, silent=not settings.ecs_events)
     scheduler = Scheduler(board, settings.pace, outbox)
-    ecs_api.install(scheduler, settings.pace)
-    return Installed(scheduler)
+    if ECS not in settings.without:
+        ecs_api.install(scheduler, settings.pace)
+    engine = states.Engine()
+    states.install(engine, settings.without)
+    return Installed(scheduler, engine)

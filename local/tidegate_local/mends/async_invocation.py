@@ -5,7 +5,8 @@ then the invocation record goes to the on-failure destination, or the event itse
 RequestID, ErrorCode and ErrorMessage to the function's dead-letter queue (Lambda developer guide, "How
 Lambda handles errors and retries with asynchronous invocation" and "Capturing records of Lambda
 asynchronous invocations"). EventBridge invokes functions that way.
-MiniStack: a rule's function runs once; records lack most fields; EventBridge is no destination.
+MiniStack: a rule's function runs once; records lack most fields; EventBridge is no destination; settings
+made for $LATEST, as SAM makes them, are not found without that qualifier.
 Mended with waits of 0.5 and 1 second, so that a test can wait for the end.
 """
 
@@ -41,6 +42,12 @@ def install() -> None:
         _from_rule,
         signature="(arn, payload)",
         shows="target=lambda_svc._execute_function_with_config_scope",
+    )
+    graft(
+        lambda_svc,
+        "_event_invoke_config",
+        lambda function, qualifier: _settings(function, qualifier) or None,
+        signature="(func: dict, qualifier: str | None) -> dict | None",
     )
     expect(lambda_svc, "_execute_function_with_config_scope", signature="(func: dict, event: dict) -> dict")
     expect(sqs, "_act_send_message", signature="(data: dict, qurl: str) -> dict")
@@ -86,17 +93,17 @@ def _run(function: dict[str, Any], event: Json) -> None:
                 threading.Event().wait(WAITS[attempt - 1])
             result = lambda_svc._execute_function_with_config_scope(function, event)
             if not result.get("error"):
-                _report(
-                    config, settings, "OnSuccess", _record(config, request_id, event, result, attempt + 1)
-                )
+                _report(settings, "OnSuccess", _record(config, request_id, event, result, attempt + 1))
                 return
         _report(settings, "OnFailure", _record(config, request_id, event, result, attempts))
         _to_dead_letter_queue(config, request_id, event, result)
 
 
-def _settings(function: dict[str, Any]) -> dict[str, Any]:
+def _settings(function: dict[str, Any], qualifier: str | None = None) -> dict[str, Any]:
     by_qualifier = function.get("event_invoke_configs") or {}
-    found: dict[str, Any] = by_qualifier.get("$LATEST") or by_qualifier.get("") or {}
+    # No qualifier and $LATEST are one to AWS (SAM writes $LATEST), two to MiniStack.
+    names = ("", "$LATEST") if qualifier in (None, "", "$LATEST") else (qualifier,)
+    found: dict[str, Any] = next((by_qualifier[name] for name in names if by_qualifier.get(name)), {})
     return found
 
 

@@ -1,5 +1,8 @@
 """The control side sewn into MiniStack's interpreter."""
 
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from functools import partial
 
 from ministack.services import stepfunctions as sfn
@@ -18,40 +21,65 @@ from tidegate_local.states import (
 )
 
 
-def install() -> None:
-    """Raises `MendDoesNotFitError`."""
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What the parts share."""
+
+    book: tokens.TokenBook = field(default_factory=tokens.TokenBook)
+    running: executions.Executions = field(default_factory=executions.Executions)
+
+
+def install(engine: Engine, without: AbstractSet[str]) -> None:
+    """Install every part but those left out. Raises `MendDoesNotFitError`."""
     expect_attributes(
         sfn, "_executions", "_state_machines", "_task_tokens", "_SFN_WAIT_SCALE", "_SERVICE_DISPATCH"
     )
     for name, signature in LEANED_ON.items():
         expect(sfn, name, signature=signature)
-    book, running = tokens.TokenBook(), executions.Executions()
-    tokens.SendTask(book)
-    executions.install(running)
-    children.install(running)
-    run_task.install()
     graft(sfn, "_add_event", history.add_event, signature="(execution, event_type, details=None)")
+    for name, part in PARTS.items():
+        if name not in without:
+            part(engine)
+
+
+def _task(engine: Engine) -> None:
     graft(
         sfn,
         "_execute_task",
-        partial(task.execute, book),
+        partial(task.execute, engine.book),
         signature="(state_def, raw_input, execution, ctx)",
         shows='state_def["TimeoutSeconds"]',
     )
-    graft(sfn, "_execute_map", branches.execute_map, signature="(state_def, raw_input, execution, ctx)")
-    graft(
-        sfn,
-        "_execute_parallel",
-        branches.execute_parallel,
-        signature="(state_def, raw_input, execution, ctx)",
-    )
+
+
+def _branches(_: Engine) -> None:
+    signature = "(state_def, raw_input, execution, ctx)"
+    graft(sfn, "_execute_map", branches.execute_map, signature=signature)
+    graft(sfn, "_execute_parallel", branches.execute_parallel, signature=signature)
+
+
+def _error_matching(_: Engine) -> None:
     graft(sfn, "_error_matches", retries.matches, signature="(error_equals, error)")
+
+
+def _waits(_: Engine) -> None:
     graft(sfn, "_scaled_sleep", _sleep, signature="(seconds)", shows="time.sleep(scaled)")
 
 
 def _sleep(seconds: float) -> None:
     lifetime.current().sleep(seconds * float(sfn._SFN_WAIT_SCALE))
 
+
+PARTS: dict[str, Callable[[Engine], object]] = {
+    "states.tokens": lambda engine: tokens.SendTask(engine.book),
+    "states.executions": lambda engine: executions.install(engine.running),
+    "states.children": lambda engine: children.install(engine.running),
+    "states.run_task": lambda _: run_task.install(),
+    "states.task": _task,
+    "states.branches": _branches,
+    "states.error_matching": _error_matching,
+    "states.waits": _waits,
+}
 
 LEANED_ON = {
     "_apply_catcher": "(catcher, raw_input, ctx, query_language, error_output)",

@@ -79,6 +79,13 @@ class Executions:
             under.end()
         return True
 
+    def abandon(self) -> None:
+        """The process ends: let every thread of every execution return."""
+        with self._lock:
+            lifetimes, self._lifetimes = list(self._lifetimes.values()), {}
+        for under in lifetimes:
+            under.end()
+
     def start(self, data: dict[str, Any]) -> Any:
         """StartExecution."""
         refusal = _refuse(data)
