@@ -146,7 +146,7 @@ def read_manifest_text(content: bytes, file: str) -> ManifestText:
             1, f"the file is larger than {LARGEST // 1024} KiB", "split the system, or name the right file"
         )
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise fail(
             content.count(b"\n", 0, error.start) + 1, "the file is not UTF-8", "save it as UTF-8"

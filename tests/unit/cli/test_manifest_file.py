@@ -385,6 +385,8 @@ def test_json_is_read_as_well() -> None:
     for text in (json.dumps(data), json.dumps(data, indent=2), "\ufeff" + json.dumps(data)):
         assert read(text).data == data
         assert read(text).manifest().services["api"].wave == 3
+    # A byte order mark is no character of the first line.
+    assert refusal("\ufeffsystem: A").problems[-1].column == 1
     data["services"]["api"]["wave"] = 0
     assert refusal(json.dumps(data, indent=2)).problems[0].line == 12
 
@@ -485,6 +487,7 @@ def test_any_bytes_are_a_manifest_or_a_manifest_file_error(content: bytes) -> No
 
 
 @settings(deadline=None, max_examples=100)
+@example(place=BASE.index("commit}"), cut=0, slip="\t")
 @given(
     st.integers(0, len(BASE)),
     st.integers(0, 6),

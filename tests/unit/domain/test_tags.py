@@ -46,6 +46,13 @@ def test_a_template_that_cannot_become_a_tag_has_a_fault(template: str, part: st
     assert fault[1]
 
 
+@pytest.mark.parametrize("name", ["\tcommit", "\x1b[31m", "x" * 5000])
+def test_a_fault_quotes_nothing_that_does_not_fit_a_line(name: str) -> None:
+    fault = template_fault(f"{{{name}}}")
+    assert fault is not None
+    assert fault[0] == "holds an unknown placeholder"
+
+
 def test_the_commit_takes_its_place() -> None:
     assert render_tag("identity-{commit}", commit="4f2a9c1") == "identity-4f2a9c1"
     assert render_tag("{commit}", commit="0123456") == "0123456"

@@ -21,7 +21,9 @@ def template_fault(template: str) -> tuple[str, str] | None:
     known = " or ".join(f"{{{name}}}" for name in PLACEHOLDERS)
     for name in _BRACES.findall(template):
         if name not in PLACEHOLDERS:
-            return f"holds an unknown placeholder {{{name}}}", f"use {known}, the only placeholder there is"
+            # What cannot be printed on a line does not belong in a message.
+            written = f" {{{name}}}" if name.isprintable() and len(name) <= LONGEST_COMMIT else ""
+            return f"holds an unknown placeholder{written}", f"use {known}, the only placeholder there is"
     if re.search(r"[{}]", _BRACES.sub("", template)):
         return "holds a brace without its partner", f"write a placeholder as {known}"
     # The longest commit decides about length; a hexadecimal one about characters.
