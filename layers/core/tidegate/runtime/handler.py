@@ -58,7 +58,7 @@ def handler(step: Step, ports: Ports | None = None, log: Logger | None = None) -
 def _ports(context: Any) -> Ports:
     settings = Settings.from_environment()
     arn = getattr(context, "invoked_function_arn", None)
-    return compose(settings, EmfMetrics(), Clients(settings.region, arn=arn))
+    return compose(settings, EmfMetrics(settings.stack), Clients(settings.region, arn=arn))
 
 
 def _log_failure(log: Logger, error: Exception, duration_ms: int) -> None:

@@ -15,6 +15,9 @@ from aws_lambda_powertools.metrics import MetricUnit, single_metric
 SERVICE = "tidegate"
 NAMESPACE = "Tidegate"
 KEYS = ("system", "environment", "deployment", "service")
+# What an alarm of the template watches. An alarm names all dimensions of its metric and cannot know systems and
+# environments, so these are written a second time, with the stack as their only dimension.
+ALARMED = frozenset({"FailedDirty"})
 
 
 @lru_cache(maxsize=1)
@@ -33,7 +36,16 @@ def subject(event: Mapping[str, Any]) -> dict[str, str]:
 class EmfMetrics:
     """Writes each count at once, one line with its own dimensions: nothing is left to flush when a function dies."""
 
+    def __init__(self, stack: str) -> None:
+        self._stack = stack
+
     def count(self, name: str, value: float = 1, unit: str = "Count", **dimensions: str) -> None:
-        with single_metric(name=name, unit=MetricUnit(unit), value=value, namespace=NAMESPACE) as metric:
-            for dimension, text in dimensions.items():
-                metric.add_dimension(name=dimension, value=text)
+        _write(name, value, unit, dimensions)
+        if name in ALARMED:
+            _write(name, value, unit, {"stack": self._stack})
+
+
+def _write(name: str, value: float, unit: str, dimensions: Mapping[str, str]) -> None:
+    with single_metric(name=name, unit=MetricUnit(unit), value=value, namespace=NAMESPACE) as metric:
+        for dimension, text in dimensions.items():
+            metric.add_dimension(name=dimension, value=text)
