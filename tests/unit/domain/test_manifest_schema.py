@@ -49,7 +49,7 @@ ROWS = {
 
 
 def test_the_published_schema_is_the_one_of_the_models() -> None:
-    """To write it anew: `.venv/bin/tidegate schema > docs/tidegate.schema.json`, or what this test compares with."""
+    """To write it anew: `.venv/bin/tidegate schema > docs/tidegate.schema.json`."""
     expected = json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
     assert PUBLISHED.read_text(encoding="utf-8") == expected
 

@@ -227,7 +227,7 @@ class ConnectionString(Part):
         examples=["connection_string"],
     )
     style: Literal["url", "npgsql"] = Field(
-        description="url: scheme://user:password@host; npgsql: Host=…;Username=…;Password=….",
+        description="url: scheme://user:password@host; npgsql: Host=h;Username=u;Password=p.",
         examples=["url"],
     )
 
