@@ -16,7 +16,7 @@ from tidegate.domain.regions import REGIONS
 from tidegate_local.lifecycle import cloud, control, environment
 from tidegate_local.lifecycle.checkout import Checkout
 from tidegate_local.lifecycle.errors import UsageError
-from tidegate_local.lifecycle.record import Cloud
+from tidegate_local.lifecycle.record import STACK, Cloud
 from tidegate_local.settings import ACCOUNT
 
 from tidegate_cli.local_progress import narrated
@@ -92,7 +92,8 @@ def env(call: Call) -> None:
     """What a shell needs to talk to it: eval "$(tidegate local env)"."""
     running = cloud.running(Checkout.find())
     exports = environment.exports(running.endpoint_url, running.options.region)
-    exports["TIDEGATE_STACK"] = running.options.stack
+    if running.options.stack != STACK:
+        exports["TIDEGATE_STACK"] = running.options.stack
     if call.given.json:
         print_document(exports)
         return

@@ -7,9 +7,11 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
+Say = Callable[[str], None]
+
 
 @contextmanager
-def narrated(first: str) -> Iterator[Callable[[str], None]]:
+def narrated(first: str) -> Iterator[Say]:
     """Gives `say(line)`. On a terminal a line ends with its time when the next one comes."""
     console = Console(stderr=True)
     if not console.is_terminal:

@@ -13,6 +13,7 @@ from tidegate_local.lifecycle.errors import LocalError, failed
 from tidegate_local.lifecycle.locking import exclusive
 
 SECONDS = 300.0
+DRAFT = "draft"
 KEPT = 3
 """Builds kept: switching between two branches builds neither again."""
 
@@ -63,7 +64,8 @@ def sam() -> list[str]:
 
 
 def _sam_build(checkout: Checkout, wanted: Path) -> None:
-    draft = checkout.cache / "draft"
+    # As deep as what it becomes: the built template refers to the state machines by relative paths.
+    draft = wanted.with_name(DRAFT)
     shutil.rmtree(draft, ignore_errors=True)
     command = [*sam(), "build", "--template-file", str(checkout.template), "--build-dir", str(draft)]
     command += ["--cache-dir", str(checkout.cache / "cache"), "--cached", "--parallel"]
@@ -72,7 +74,6 @@ def _sam_build(checkout: Checkout, wanted: Path) -> None:
     run(command, checkout, environment.clean(checkout), log="build", folder=checkout.cache, seconds=SECONDS)
     _compile(checkout, draft)
     shutil.rmtree(wanted, ignore_errors=True)
-    wanted.parent.mkdir(parents=True, exist_ok=True)
     draft.rename(wanted)
 
 

@@ -221,12 +221,30 @@ def _marker(checkout: Checkout) -> str:
     return str(checkout.state / "server")
 
 
-def _require_free(port: int) -> None:
+def free_port(preferred: int = Options().port) -> int:
+    """`preferred` where nobody listens on it, else one that the system names."""
+    return preferred if _is_free(preferred) else _any_port()
+
+
+def _any_port() -> int:
     with socket.socket() as probe:
+        probe.bind((environment.LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As the server does: connections of one that has just ended do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with contextlib.suppress(OSError):
             probe.bind((environment.LOOPBACK, port))
-            return
+            return True
+    return False
+
+
+def _require_free(port: int) -> None:
+    if _is_free(port):
+        return
     endpoint = f"http://{environment.LOOPBACK}:{port}"
     try:
         Control(endpoint, timeout=2).health()

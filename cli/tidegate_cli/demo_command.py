@@ -1,0 +1,148 @@
+"""`tidegate demo`: the main job, shown in the embedded cloud."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from typing import Annotated, Any
+
+import boto3
+import typer
+from rich.console import Console
+from rich.text import Text
+from tidegate.domain.manifest import to_json
+from tidegate_local import sample
+from tidegate_local.control import Control
+from tidegate_local.lifecycle import cloud
+from tidegate_local.lifecycle.checkout import Checkout
+from tidegate_local.lifecycle.errors import UsageError
+from tidegate_local.lifecycle.record import Cloud
+
+from tidegate_cli.connection import Connection, connect
+from tidegate_cli.demo_scenario import Chapter, Demo
+from tidegate_cli.failures import UNEXPECTED
+from tidegate_cli.following import Progress
+from tidegate_cli.local_commands import interruptible
+from tidegate_cli.local_progress import Say, narrated
+from tidegate_cli.manifest_file import load_manifest_file
+from tidegate_cli.options import Call, with_global_options
+from tidegate_cli.rendering.demo import print_demo, print_next
+from tidegate_cli.rendering.progress import Board, Lines
+from tidegate_cli.screen import console, print_document
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+
+
+@app.command(
+    epilog="[bold]Examples[/bold]\n\ntidegate demo\n\ntidegate demo --keep\n\ntidegate demo --json > demo.json"
+)
+@with_global_options
+def demo(
+    call: Call,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the embedded cloud running at the end.")
+    ] = False,
+) -> int:
+    """Two good releases, one that fails and is taken back, a rollback by hand.
+
+    Everything happens in the embedded cloud, with the real template, state machines and functions. It is started if
+    none runs, and stopped at the end if it was started here. Exit code 0 only if all four runs end as told.
+    """
+    began = time.monotonic()
+    checkout = Checkout.find()
+    screen = console(stderr=call.given.json)
+    with interruptible(), _embedded_cloud(checkout, keep=keep) as (running, stays):
+        chapters = _told(call, checkout, running, screen)
+        seconds = time.monotonic() - began
+        as_told = all(chapter.as_told for chapter in chapters)
+        if not call.given.json:
+            print_demo(screen, chapters, seconds=seconds)
+            failed = next((c.shown["deployment"] for c in chapters if c.shown["failure"]), None)
+            print_next(screen, kept=stays, failed=failed)
+    if call.given.json:
+        print_document(_document(chapters, running, as_told=as_told, stays=stays, seconds=seconds))
+    return 0 if as_told else UNEXPECTED
+
+
+@contextmanager
+def _embedded_cloud(checkout: Checkout, *, keep: bool) -> Iterator[tuple[Cloud, bool]]:
+    """The running one, or one of our own; and whether it stays when we have gone."""
+    ours = cloud.status(checkout).state in ("stopped", "broken")
+    try:
+        with narrated("starting") as say:
+            port = cloud.free_port() if ours else None
+            running = cloud.up(checkout, cloud.Wanted(port=port), say)
+        _require_region(running)
+        yield running, keep or not ours
+    finally:
+        if ours and not keep:
+            with narrated("stopping the embedded cloud") as say:
+                cloud.down(checkout, say)
+
+
+def _require_region(running: Cloud) -> None:
+    if running.options.region != sample.REGION:
+        raise UsageError(
+            f"the sample system is in {sample.REGION}, the embedded cloud plays {running.options.region}",
+            hint="tidegate local down, then again",
+        )
+
+
+def _told(call: Call, checkout: Checkout, running: Cloud, screen: Console) -> list[Chapter]:
+    connection = connect(
+        replace(call.given, local=True, region=None, profile=None, stack=running.options.stack)
+    )
+    session = boto3.Session(region_name=running.options.region)
+    with narrated("the sample system: an API and a worker from one image") as say:
+        _prepare(connection, checkout, session, say)
+    return Demo(
+        connection=connection,
+        control=Control(running.endpoint_url),
+        ecr=session.client("ecr"),
+        events=session.client("events"),
+        watch=_watch(screen, live=not call.given.json),
+        pause=_wait,
+    ).tell()
+
+
+def _prepare(connection: Connection, checkout: Checkout, session: boto3.Session, say: Say) -> None:
+    sample.deploy(checkout, session.client("cloudformation"), session.client("ecs"))
+    say("tidegate apply: its manifest")
+    manifest = load_manifest_file(str(sample.folder(checkout) / "tidegate.yaml"))
+    connection.ports.registry.put_manifest(sample.SYSTEM, sample.ENVIRONMENT, json.loads(to_json(manifest)))
+
+
+def _watch(
+    screen: Console, *, live: bool
+) -> Callable[[str], AbstractContextManager[Callable[[Progress], None]]]:
+    @contextmanager
+    def watching(title: str) -> Iterator[Callable[[Progress], None]]:
+        screen.print()
+        view = Board(screen, title) if live and screen.is_terminal else Lines(screen)
+        if isinstance(view, Lines):
+            screen.print(Text(title, style="bold"))
+        with view:
+            yield view.show
+
+    return watching
+
+
+def _wait(seconds: float) -> None:
+    threading.Event().wait(seconds)
+
+
+def _document(
+    chapters: list[Chapter], running: Cloud, *, as_told: bool, stays: bool, seconds: float
+) -> dict[str, Any]:
+    return {
+        "as_expected": as_told,
+        "outcomes": [chapter.outcome for chapter in chapters],
+        "runs": [chapter.to_json() for chapter in chapters],
+        "running": chapters[-1].running,
+        "cloud": running.document() if stays else None,
+        "seconds": round(seconds, 1),
+    }
