@@ -56,12 +56,13 @@ class _Watch:
 
 
 class Follower:
-    """Looks at one run, about once a second."""
+    """Looks at one run, about once a second. `follow_up` is the command line with which a person may go on."""
 
-    def __init__(self, ports: Ports, run: Run) -> None:
+    def __init__(self, ports: Ports, run: Run, follow_up: str) -> None:
         self._ports = ports
         self._ledger = Ledger(ports.store, ports.clock)
         self._run = run
+        self._follow_up = follow_up
         self._execution = run.execution
         self._told: set[Line] = set()
         self._unrecorded = _Watch()
@@ -92,7 +93,7 @@ class Follower:
             if document is not None:
                 return document
             if timeout is not None and elapsed >= timeout:
-                raise _ran_out(self._run)
+                raise _ran_out(self._run, self._follow_up)
             left = POLL_SECONDS if timeout is None else min(POLL_SECONDS, timeout - elapsed)
             pause(max(0.0, left))
 
@@ -152,12 +153,12 @@ def _document(execution: Execution | None) -> dict[str, Any] | None:
     return dict(document)
 
 
-def _ran_out(run: Run) -> CommandError:
+def _ran_out(run: Run, follow_up: str) -> CommandError:
     return CommandError(
         f"--timeout ran out: deployment {run.deployment} goes on",
         code="timeout",
         exit_code=TIMED_OUT,
-        hint=f"tidegate show {run.deployment}",
+        hint=follow_up,
         more=run.to_json(),
     )
 

@@ -198,12 +198,13 @@ def _follow(
     screen = console(stderr=call.given.json)
     live = screen.is_terminal and not call.given.json
     title = f"{machine} {run.system}/{run.environment}"
+    follow_up = call.given.command("show", run.deployment)
     view = Board(screen, title) if live else Lines(screen)
     if not live:
         screen.print(Text(f"{title}: deployment {run.deployment}", style="bold"))
     try:
         with view:
-            return Follower(connection.ports, run).follow(
+            return Follower(connection.ports, run, follow_up).follow(
                 view.show,
                 timeout=timeout,
                 pause=call.surroundings.pause,
@@ -214,6 +215,6 @@ def _follow(
             f"not following any more: deployment {run.deployment} goes on",
             code="interrupted",
             exit_code=INTERRUPTED,
-            hint=call.given.command("show", run.deployment),
+            hint=follow_up,
             more=run.to_json(),
         ) from None

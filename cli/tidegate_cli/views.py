@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from tidegate.domain.release import release_name
 from tidegate.steps.planning import Proposal
 
 from tidegate_cli.environments import Standstill
+
+_HIDDEN = "***"
+_ENVIRONMENT_VALUE = re.compile(r"\.environment\[([^\]]*)\]\.value$")
 
 
 def history_entry(deployment: Deployment) -> dict[str, Any]:
@@ -158,28 +162,37 @@ def _planned_service(service: ServicePlan, changes: Sequence[Mapping[str, Any]])
         "base": service.base,
         "to": service.target,
         "differences": [
-            {"path": change["path"], "from": _safe(change["from"]), "to": _safe(change["to"])}
+            {
+                "path": change["path"],
+                "from": _safe(change["from"], _variable(change["path"])),
+                "to": _safe(change["to"], _variable(change["path"])),
+            }
             for change in changes
         ],
     }
 
 
-def _safe(value: Any) -> Any:
-    """A task definition's plain environment may hold what somebody should have kept in a secret."""
+def _safe(value: Any, name: str = "") -> Any:
+    """A task definition's plain environment may hold what somebody should have kept in a secret; `name` is the
+    variable whose value it is."""
     match value:
         case str():
-            return redacted(value)
+            return redacted(value) if redacted(f"{name}={value}") == f"{name}={value}" else _HIDDEN
         case Mapping():
-            named = str(value.get("name", ""))
-            if (
-                set(value) == {"name", "value"}
-                and redacted(f"{named}={value['value']}") != f"{named}={value['value']}"
-            ):
-                return {**value, "value": "***"}
-            return {key: _safe(item) for key, item in value.items()}
+            inner = value.get("name")
+            return {
+                key: _safe(item, inner if key == "value" and isinstance(inner, str) else "")
+                for key, item in value.items()
+            }
         case list():
             return [_safe(item) for item in value]
     return value
+
+
+def _variable(path: str) -> str:
+    """`DB_PASSWORD` of `containerDefinitions[app].environment[DB_PASSWORD].value`."""
+    match = _ENVIRONMENT_VALUE.search(path)
+    return match[1] if match else ""
 
 
 def _settled_gate(proposal: Proposal) -> dict[str, Any]:
@@ -189,7 +202,7 @@ def _settled_gate(proposal: Proposal) -> dict[str, Any]:
     return {
         "gate": "settled",
         "passes": False,
-        "reason": f"would wait for an ECS deployment that is not ours: {busy}",
+        "reason": f"would wait for the ECS deployment under way: {busy}",
     }
 
 

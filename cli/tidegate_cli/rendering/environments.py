@@ -32,7 +32,7 @@ def print_status(console: Console, standstills: Sequence[Standstill], now: datet
 
 def _print_one(console: Console, standstill: Standstill, now: datetime) -> None:
     current, lock = standstill.current, standstill.lock
-    head = Text(f"{standstill.system}/{standstill.environment}", style="bold")
+    head = Text.assemble((f"{standstill.system}/{standstill.environment}", "bold"))
     if current is None:
         head.append("  nothing released yet", style="dim")
     else:

@@ -41,11 +41,11 @@ def print_deployment(
 def print_outcome(console: Console, document: Mapping[str, Any], given: Given) -> None:
     """The end of a run: its outcome document."""
     outcome = document["outcome"]
-    head = outcome_text(outcome)
+    head = Text().append_text(outcome_text(outcome))
     if document.get("release"):
         head.append(f"  {document['release']}", style="bold cyan")
     if meaning_of(outcome):
-        head.append(f"  {meaning_of(outcome)}", style="")
+        head.append(f"  {meaning_of(outcome)}")
     console.print(head)
     if document.get("reason"):
         console.print(Text(f"  {plain(document['reason'])}"))

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
+from tidegate.domain.deployment import Deployment, Rollout
+from tidegate.domain.plan import Plan, ServicePlan
 from tidegate.domain.rollout import Direction
 
 from tidegate_cli.following import Progress
 from tidegate_cli.rendering.words import clock_time, line_text, outcome_text, short_arn, span
 
 _LAST_LINES = 8
-_OUTCOME_STYLES = {"Rolled": "green", "RolledBack": "red", "Stuck": "red", "Aborted": "yellow"}
+# How the timeline tells what ECS made of a rollout.
+_VERDICT = "ECS: "
+_STATE_STYLES = {
+    "Rolled": "green",
+    "Reverted": "yellow",
+    "RolledBack": "red",
+    "Stuck": "bold red",
+    "NotReverted": "bold red",
+    "Unknown": "bold red",
+    "Aborted": "yellow",
+}
 
 
 def stopped_note(status: str) -> str:
@@ -56,6 +69,8 @@ class Board:
     def __init__(self, console: Console, title: str) -> None:
         self._title = title
         self._lines: deque[Text] = deque(maxlen=_LAST_LINES)
+        # The newest verdict of ECS by service, and when it was told: the ledger's rollout keeps failures only.
+        self._verdicts: dict[str, tuple[str, str]] = {}
         self._live = Live(console=console, auto_refresh=False, transient=False)
 
     def __enter__(self) -> Board:
@@ -68,7 +83,11 @@ class Board:
         self._live.__exit__(kind, error, trace)
 
     def show(self, progress: Progress) -> None:
-        self._lines.extend(line_text(line.to_json()) for line in progress.lines)
+        for line in progress.lines:
+            self._lines.append(line_text(line.to_json()))
+            verdict = line.what.removeprefix(_VERDICT)
+            if line.service is not None and verdict != line.what:
+                self._verdicts[line.service] = line.at, verdict
         self._live.update(self._drawn(progress), refresh=True)
 
     def _drawn(self, progress: Progress) -> RenderableType:
@@ -76,44 +95,42 @@ class Board:
         title = Text.assemble((self._title, "bold"))
         if deployment is not None and deployment.release_name:
             title.append(f"  {deployment.release_name}", style="bold cyan")
-        if deployment is not None:
-            outcome = None if deployment.outcome is None else deployment.outcome.value
-            title.append("  ")
-            title.append_text(
-                outcome_text(outcome) if outcome else Text(deployment.phase.value.lower(), style="cyan")
-            )
+        if deployment is not None and deployment.outcome is not None:
+            title.append("  ").append_text(outcome_text(deployment.outcome.value))
+        elif deployment is not None:
+            title.append(f"  {deployment.phase.value.lower()}", style="cyan")
         title.append(f"  {span(progress.elapsed)}", style="dim")
         parts: list[RenderableType] = [title]
         if deployment is not None and deployment.plan is not None:
-            parts.append(_services(progress))
+            parts.append(self._services(deployment, deployment.plan, progress.rollouts))
         parts += list(self._lines)
         if progress.stopped is not None:
             parts.append(Text(stopped_note(progress.stopped), style="yellow"))
         return Group(*parts)
 
+    def _services(self, deployment: Deployment, plan: Plan, rollouts: Sequence[Rollout]) -> Table:
+        table = Table(box=None, padding=(0, 2, 0, 2), show_header=False)
+        newest: dict[str, Rollout] = {}
+        for rollout in sorted(rollouts, key=lambda entry: entry.started_at):
+            newest[rollout.service] = rollout
+        for service in plan.services:
+            rollout_ = newest.get(service.key)
+            ended = deployment.services.get(service.key, {}).get("outcome")
+            state = self._state(service, rollout_, ended)
+            revision = short_arn(rollout_.task_definition) if rollout_ is not None else ""
+            table.add_row(Text(service.key, style="bold"), f"wave {service.wave}", state, revision)
+        return table
 
-def _services(progress: Progress) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 2), show_header=False)
-    plan = progress.deployment.plan if progress.deployment is not None else None
-    newest = {
-        rollout.service: rollout for rollout in progress.rollouts if rollout.direction is Direction.ROLL
-    }
-    reverts = {
-        rollout.service: rollout for rollout in progress.rollouts if rollout.direction is Direction.REVERT
-    }
-    done = {line.service for line in progress.lines}
-    for service in plan.services if plan is not None else ():
-        rollout = reverts.get(service.key) or newest.get(service.key)
+    def _state(self, service: ServicePlan, rollout: Rollout | None, ended: str | None) -> Text:
         if not service.changed:
-            state = Text("unchanged", style="dim")
-        elif rollout is None:
-            state = Text("waiting", style="dim")
-        elif rollout.outcome is not None:
-            state = Text(rollout.outcome, style=_OUTCOME_STYLES.get(rollout.outcome, ""))
-        else:
-            doing = "reverting" if rollout.direction is Direction.REVERT else "rolling"
-            state = Text(f"{doing} since {clock_time(rollout.started_at)}", style="cyan")
-        mark = Text("•" if service.key in done else " ")
-        revision = short_arn(rollout.task_definition) if rollout is not None else ""
-        table.add_row(mark, Text(service.key, style="bold"), f"wave {service.wave}", state, revision)
-    return table
+            return Text("unchanged", style="dim")
+        if rollout is None:
+            return Text("waiting", style="dim")
+        told_at, verdict = self._verdicts.get(service.key, ("", None))
+        known = ended or rollout.outcome or (verdict if told_at >= rollout.started_at else None)
+        reverting = rollout.direction is Direction.REVERT
+        if known is None:
+            doing = "reverting" if reverting else "rolling"
+            return Text(f"{doing} since {clock_time(rollout.started_at)}", style="cyan")
+        word = "Reverted" if reverting and known == "Rolled" else known
+        return Text(word, style=_STATE_STYLES.get(word, ""))

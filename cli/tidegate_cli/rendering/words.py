@@ -97,7 +97,8 @@ def who(actor: str) -> str:
 
 def line_text(line: Mapping[str, Any]) -> Text:
     """One line of a timeline: when, which service, what, and the detail dimmed."""
-    text = Text(f"{clock_time(line['at'])}  ", style="dim")
+    # Not the text's own style, which everything that is appended would inherit.
+    text = Text.assemble((f"{clock_time(line['at'])}  ", "dim"))
     service = line.get("service")
     if service:
         text.append(f"{plain(service)}: ", style="bold cyan")

@@ -1,0 +1,70 @@
+"""The command line over the in-memory shop: one seam, `Surroundings.connect`, and a clock that pauses drive."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from tidegate_cli.connection import Connection
+from tidegate_cli.main import app
+from tidegate_cli.options import Given, Surroundings
+from typer.testing import CliRunner, Result
+
+from tests.support.clock import iso
+from tests.unit.steps.conftest import Shop
+
+CALLER = "arn:aws:sts::123456789012:assumed-role/on-call/ada"
+REGION = "eu-west-1"
+
+
+@dataclass
+class Terminal:
+    """Runs commands; `scenes` are played one a pause, while a run is followed, `given` are the options that came."""
+
+    shop: Shop = field(default_factory=Shop)
+    scenes: list[Callable[[], object]] = field(default_factory=list)
+    paused: float = 0.0
+    given: list[Given] = field(default_factory=list)
+
+    def run(self, *arguments: str, input: str | None = None) -> Result:  # noqa: A002 - the runner's name
+        surroundings = Surroundings(self._connect, self._pause, lambda: self.paused)
+        return CliRunner().invoke(app, list(arguments), input=input, obj=surroundings)
+
+    def json(self, *arguments: str, exit_code: int = 0) -> Any:
+        result = self.run(*arguments, "--json")
+        assert result.exit_code == exit_code, result.output
+        return json.loads(result.stdout)
+
+    @property
+    def started(self) -> Any:
+        """The execution that was started last."""
+        return self.shop.world.executions.started[-1]
+
+    def planned(self, step: str = "Plan") -> Mapping[str, Any]:
+        """The first step of the execution that was started last."""
+        execution = {
+            "id": self.started.arn,
+            "name": self.started.name,
+            "started_at": iso(self.shop.world.clock.now()),
+        }
+        return self.shop.plan(execution, step, **self.started.payload)
+
+    def end(self, document: Mapping[str, Any], status: str = "SUCCEEDED") -> None:
+        self.shop.world.executions.end(self.started.arn, status, json.dumps(document))
+
+    def _connect(self, given: Given) -> Connection:
+        self.given.append(given)
+        return Connection(self.shop.world.ports, given.region or REGION, "tidegate", lambda: CALLER)
+
+    def _pause(self, seconds: float) -> None:
+        self.paused += seconds
+        if self.scenes:
+            self.scenes.pop(0)()
+
+
+@pytest.fixture
+def terminal() -> Terminal:
+    return Terminal()
