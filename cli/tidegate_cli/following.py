@@ -58,11 +58,11 @@ class _Watch:
 class Follower:
     """Looks at one run, about once a second. `follow_up` is the command line with which a person may go on."""
 
-    def __init__(self, ports: Ports, run: Run, follow_up: str) -> None:
+    def __init__(self, ports: Ports, run: Run, follow_up: str = "") -> None:
         self._ports = ports
         self._ledger = Ledger(ports.store, ports.clock)
         self._run = run
-        self._follow_up = follow_up
+        self._follow_up = follow_up or f"tidegate show {run.deployment}"
         self._execution = run.execution
         self._told: set[Line] = set()
         self._unrecorded = _Watch()
