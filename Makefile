@@ -4,7 +4,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.requirements
+REQUIREMENTS := $(VENV)/.requirements
+INSTALLED := $(VENV)/.installed
 export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help setup demo test unit check lock clean
@@ -12,14 +13,18 @@ export SAM_CLI_TELEMETRY := 0
 help: ## what can be done here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-setup: $(STAMP) ## build .venv from the pinned requirements
+setup: $(INSTALLED) ## build .venv from the pinned requirements
 
-$(STAMP): requirements/dev.txt pyproject.toml
+$(REQUIREMENTS): requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo "Tidegate needs Python 3.11 or later; name one: make $@ PYTHON=python3.12" >&2; exit 2; }
-	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	  || { echo "Tidegate needs Python 3.11 or later; name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
+	@echo "installing the pinned requirements into $(VENV): a minute or two, once"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
+	@touch $@
+
+$(INSTALLED): $(REQUIREMENTS) pyproject.toml
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 lock: ## pin the requirements again (needs uv)
