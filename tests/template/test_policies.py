@@ -1,0 +1,251 @@
+"""What roles may not have, whatever they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.template.loading import Change, Json, Stack, referred, within
+from tests.template.policies import (
+    Permission,
+    as_list,
+    canonical,
+    function_roles,
+    machine_roles,
+    permissions,
+    roles,
+    statements,
+)
+
+Rule = Callable[[Stack], list[str]]
+WILDCARDS: dict[str, str] = yaml.safe_load((Path(__file__).parent / "wildcards.yaml").read_text())
+# Nothing that Tidegate does today reads or writes a secret's value.
+SECRET_VALUES = {
+    "secretsmanager:GetSecretValue",
+    "secretsmanager:BatchGetSecretValue",
+    "secretsmanager:PutSecretValue",
+    "secretsmanager:UpdateSecret",
+    "secretsmanager:UpdateSecretVersionStage",
+    "kms:Decrypt",
+}
+
+
+def all_permissions(stack: Stack) -> Iterator[Permission]:
+    for role in roles(stack):
+        yield from sorted(permissions(stack, role))
+
+
+def each_function_has_a_role_of_its_own(stack: Stack) -> list[str]:
+    """Written out in the template: SAM's own would add policies of AWS with wider resources."""
+    wrong = [f"{role} serves {names}" for role, names in function_roles(stack).items() if len(names) != 1]
+    known = function_roles(stack).keys() | machine_roles(stack).keys()
+    wrong += [f"{role} is nobody's" for role in roles(stack).keys() - known]
+    wrong += [f"{role} is not in the template" for role in known - roles(stack).keys()]
+    wrong += [role for role, properties in roles(stack).items() if "ManagedPolicyArns" in properties]
+    return wrong
+
+
+def no_action_is_a_wildcard(stack: Stack) -> list[str]:
+    return [f"{entry.role}: {entry.action}" for entry in all_permissions(stack) if "*" in entry.action]
+
+
+def nothing_is_granted_by_exception(stack: Stack) -> list[str]:
+    """`NotAction` and `NotResource` grant what nobody has thought of."""
+    return [
+        f"{role}: {key}"
+        for role, properties in roles(stack).items()
+        for statement in statements(properties)
+        for key in statement
+        if key.startswith("Not")
+    ]
+
+
+def every_resource_is_named_or_has_a_reason_not_to_be(stack: Stack) -> list[str]:
+    wide = {entry.action for entry in all_permissions(stack) if entry.resource == '"*"'}
+    named = {entry.action for entry in all_permissions(stack) if entry.resource != '"*"'}
+    wrong = [f"{action} on * has no reason" for action in wide - WILDCARDS.keys()]
+    wrong += [f"{action} has a reason but is not used on *" for action in WILDCARDS.keys() - wide]
+    return wrong + [f"{action} is used on * though it can be narrowed" for action in wide & named]
+
+
+def every_resource_stays_in_this_account(stack: Stack) -> list[str]:
+    """Patterns are of this account, or a parameter of the stack, whose default is this account."""
+    return [
+        f"{entry.role}: {entry.action} on {entry.resource}"
+        for entry in all_permissions(stack)
+        if entry.resource != '"*"'
+        and not any(
+            part in entry.resource for part in ("${AWS::AccountId}", "Fn::GetAtt", "${Table.Arn}", '"Ref"')
+        )
+    ]
+
+
+def roles_are_passed_to_tasks_only(stack: Stack) -> list[str]:
+    wanted = canonical({"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}})
+    return [
+        f"{entry.role} passes {entry.resource} if {entry.condition}"
+        for entry in all_permissions(stack)
+        if entry.action.lower() == "iam:passrole"
+        and (entry.condition != wanted or '"Ref": "TaskRoles"' not in entry.resource)
+    ]
+
+
+def services_are_bounded_by_the_clusters(stack: Stack) -> list[str]:
+    bounded = {"ecs:DescribeServices", "ecs:UpdateService", "ecs:ListTasks", "ecs:DescribeTasks"}
+    wanted = canonical(
+        {
+            "Fn::If": [
+                "ClustersAreNamed",
+                {"ArnLike": {"ecs:cluster": {"Ref": "Clusters"}}},
+                {"Ref": "AWS::NoValue"},
+            ]
+        }
+    )
+    return [
+        f"{entry.role}: {entry.action}"
+        for entry in all_permissions(stack)
+        if entry.action in bounded and entry.condition != wanted
+    ]
+
+
+def no_secret_is_read_or_written(stack: Stack) -> list[str]:
+    return [
+        f"{entry.role}: {entry.action}" for entry in all_permissions(stack) if entry.action in SECRET_VALUES
+    ]
+
+
+def nothing_can_be_called_from_outside(stack: Stack) -> list[str]:
+    """No function URL, no API: everything comes by EventBridge or by Step Functions, signed."""
+    outside = ("AWS::Lambda::Url", "AWS::ApiGateway", "AWS::ElasticLoadBalancing")
+    wrong = [name for name, resource in stack.resources.items() if resource["Type"].startswith(outside)]
+    for name, resource in stack.resources.items():
+        for part in within(resource.get("Properties", {})):
+            principals = part.get("Principal") if isinstance(part, dict) else None
+            found = [
+                x
+                for value in as_list(principals)
+                for x in (value.values() if isinstance(value, dict) else [value])
+            ]
+            if "*" in [x for value in found for x in as_list(value)]:
+                wrong.append(f"{name} names everybody")
+    return wrong
+
+
+def every_bounding_parameter_is_used(stack: Stack) -> list[str]:
+    used = {referred(part) for part in within(stack.written["Resources"])}
+    used |= {referred(part) for part in within(stack.written.get("Conditions", {}))}
+    used |= {referred(part) for part in within(stack.written.get("Globals", {}))}
+    return sorted(stack.written["Parameters"].keys() - used)
+
+
+RULES: list[Rule] = [
+    each_function_has_a_role_of_its_own,
+    no_action_is_a_wildcard,
+    nothing_is_granted_by_exception,
+    every_resource_is_named_or_has_a_reason_not_to_be,
+    every_resource_stays_in_this_account,
+    roles_are_passed_to_tasks_only,
+    services_are_bounded_by_the_clusters,
+    no_secret_is_read_or_written,
+    nothing_can_be_called_from_outside,
+    every_bounding_parameter_is_used,
+]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_rule_holds(rule: Rule, stack: Stack) -> None:
+    assert rule(stack) == []
+
+
+def test_every_wildcard_says_why() -> None:
+    assert all(isinstance(why, str) and len(why) > 20 for why in WILDCARDS.values())
+
+
+def granted(role: str, **statement: object) -> Change:
+    def add(written: Json, _: object) -> None:
+        policy = written["Resources"][role]["Properties"]["Policies"][0]
+        policy["PolicyDocument"]["Statement"].append({"Effect": "Allow", "Resource": "*", **statement})
+
+    return add
+
+
+def each_statement(role: str, action: str, change: Callable[[Json], object]) -> Change:
+    def find(written: Json, _: object) -> None:
+        for statement in statements(written["Resources"][role]["Properties"]):
+            if action in as_list(statement["Action"]):
+                change(statement)
+
+    return find
+
+
+def shared(written: Json, _: object) -> None:
+    functions = written["Resources"]
+    functions["WakeFunction"]["Properties"]["Role"] = functions["SweepFunction"]["Properties"]["Role"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "change"),
+    [
+        (each_function_has_a_role_of_its_own, shared),
+        (
+            each_function_has_a_role_of_its_own,
+            lambda t, _: t["Resources"]["WakeFunction"]["Properties"].pop("Role"),
+        ),
+        (
+            each_function_has_a_role_of_its_own,
+            lambda t, _: t["Resources"]["WakeRole"]["Properties"].update(
+                ManagedPolicyArns=["arn:aws:iam::aws:policy/x"]
+            ),
+        ),
+        (no_action_is_a_wildcard, granted("WakeRole", Action="*")),
+        (no_action_is_a_wildcard, granted("WakeRole", Action=["s3:Get*"])),
+        (nothing_is_granted_by_exception, granted("WakeRole", NotAction="iam:*")),
+        (every_resource_is_named_or_has_a_reason_not_to_be, granted("WakeRole", Action="s3:GetObject")),
+        (every_resource_is_named_or_has_a_reason_not_to_be, granted("WakeRole", Action="dynamodb:Query")),
+        (
+            every_resource_is_named_or_has_a_reason_not_to_be,
+            each_statement(
+                "PlanReleaseRole",
+                "ssm:DescribeParameters",
+                lambda s: s["Action"].remove("ssm:DescribeParameters"),
+            ),
+        ),
+        (
+            every_resource_stays_in_this_account,
+            granted(
+                "WakeRole", Action="sqs:SendMessage", Resource="arn:aws:sqs:us-east-1:123456789012:other"
+            ),
+        ),
+        (
+            roles_are_passed_to_tasks_only,
+            each_statement("RollServiceRole", "iam:PassRole", lambda s: s.pop("Condition")),
+        ),
+        (
+            roles_are_passed_to_tasks_only,
+            each_statement("RollServiceRole", "iam:PassRole", lambda s: s.update(Resource="*")),
+        ),
+        (
+            services_are_bounded_by_the_clusters,
+            each_statement("RollServiceRole", "ecs:UpdateService", lambda s: s.pop("Condition")),
+        ),
+        (no_secret_is_read_or_written, granted("WakeRole", Action="secretsmanager:GetSecretValue")),
+        (
+            nothing_can_be_called_from_outside,
+            lambda t, _: t["Resources"]["WakeFunction"]["Properties"].update(
+                FunctionUrlConfig={"AuthType": "NONE"}
+            ),
+        ),
+        (
+            nothing_can_be_called_from_outside,
+            lambda t, _: t["Resources"]["InfoTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"][
+                0
+            ].update(Principal={"AWS": "*"}),
+        ),
+        (every_bounding_parameter_is_used, lambda t, _: t["Parameters"].update(Forgotten={"Type": "String"})),
+    ],
+)
+def test_the_rule_can_fail(rule: Rule, change: Change, stack: Stack) -> None:
+    assert rule(stack.changed(change)) != []
