@@ -13,13 +13,14 @@ from rich.text import Text
 from tidegate.domain.deployment import Deployment, Rollout
 from tidegate.domain.plan import Plan, ServicePlan
 from tidegate.domain.rollout import Direction
+from tidegate.steps.wake import COMPLETED, FAILED
 
 from tidegate_cli.following import Progress
 from tidegate_cli.rendering.words import clock_time, line_text, outcome_text, short_arn, span
 
 _LAST_LINES = 8
 # How the timeline tells what ECS made of a rollout.
-_VERDICT = "ECS: "
+_VERDICTS = {COMPLETED: "Rolled", FAILED: "RolledBack"}
 _STATE_STYLES = {
     "Rolled": "green",
     "Reverted": "yellow",
@@ -85,8 +86,8 @@ class Board:
     def show(self, progress: Progress) -> None:
         for line in progress.lines:
             self._lines.append(line_text(line.to_json()))
-            verdict = line.what.removeprefix(_VERDICT)
-            if line.service is not None and verdict != line.what:
+            verdict = _VERDICTS.get(line.what)
+            if line.service is not None and verdict is not None:
                 self._verdicts[line.service] = line.at, verdict
         self._live.update(self._drawn(progress), refresh=True)
 

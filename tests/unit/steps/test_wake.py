@@ -130,7 +130,7 @@ class TestEcsDeployment:
         identity = shop.world.containers.complete("shop-api").id
         for _ in range(3):
             wake.run(_deployed(identity), shop.world.ports)
-        assert [line.what for line in shop.timeline(planned)].count("ECS: Rolled") == 1
+        assert [line.what for line in shop.timeline(planned)].count(wake.COMPLETED) == 1
 
     def test_asks_ecs_nothing_when_nobody_waits(self, shop: Shop) -> None:
         before = shop.world.containers.called("services")

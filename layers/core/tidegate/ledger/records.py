@@ -62,7 +62,7 @@ class Ledger:
         """
         return list(self._store.query_kind(keys.OPEN))
 
-    def open(self, deployment: Deployment, what: str) -> Deployment:
+    def open(self, deployment: Deployment, what: str, detail: str | None = None) -> Deployment:
         """Record a new deployment; if it is there already (a retried step), that one is the answer."""
         writes: list[Write] = [
             self._put_deployment(deployment, {"pk": None}),
@@ -70,7 +70,7 @@ class Ledger:
                 keys.whereabouts(deployment.id),
                 {"system": deployment.system, "environment": deployment.environment},
             ),
-            self._line(deployment.id, Line(self.now(), what)),
+            self._line(deployment.id, Line(self.now(), what, detail=detail)),
         ]
         try:
             self._store.transact(writes)

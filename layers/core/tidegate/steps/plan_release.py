@@ -79,7 +79,7 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
         )
     planned = _with_plan(ledger, deployment, proposal)
     # Whoever was first recorded it: a retry goes on with what is in the ledger.
-    planned = ledger.open(planned, _asked(planned))
+    planned = ledger.open(planned, _asked(planned), f"{planned.release_name}: {_summary(proposal)}")
     plan = planned.plan or proposal.plan
     # Good under the lock only if the lock was free now and is ours next: nobody can have changed anything between.
     fence = lock.fence if lock.free and not proposal.busy else -1
@@ -180,7 +180,7 @@ def _asked(deployment: Deployment) -> str:
 
 
 def _summary(proposal: Proposal) -> str:
-    return ", ".join(service.key for service in proposal.plan.changed)
+    return ", then ".join(" and ".join(wave) for wave in proposal.plan.waves())
 
 
 def _answer(

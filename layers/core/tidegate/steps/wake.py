@@ -12,11 +12,13 @@ from typing import Any
 from tidegate.domain.deployment import Line
 from tidegate.domain.errors import BadInputError, NotFoundError, RefusalError
 from tidegate.domain.outcome import Outcome
-from tidegate.domain.rollout import ServiceState, judge
+from tidegate.domain.rollout import RolloutOutcome, ServiceState, judge
 from tidegate.ledger.records import Ledger
 from tidegate.ports import Item, Ports
 
 _NAME_LIMIT = 80
+# How a timeline tells what ECS decided.
+COMPLETED, FAILED = "ECS deployment completed", "ECS deployment failed"
 
 
 def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
@@ -147,9 +149,9 @@ def resume(ports: Ports, ledger: Ledger, waiting: Sequence[Item]) -> int:
                 continue
             if ports.executions.succeed(item["token"], verdict.to_json()):
                 resumed += 1
-                ledger.tell(
-                    item["deployment"], f"ECS: {verdict.outcome.value}", item["service"], verdict.reason
-                )
+                done = verdict.outcome is RolloutOutcome.ROLLED
+                detail = None if done else verdict.reason
+                ledger.tell(item["deployment"], COMPLETED if done else FAILED, item["service"], detail)
             ledger.answered(item["awaited"], item["execution"], item["token"])
     return resumed
 
