@@ -324,3 +324,18 @@ def test_a_failed_iteration_ends_its_siblings(cloud: Cloud, queue: tuple[str, st
     result = cloud.ended(execution)
     assert (result["status"], result["error"]) == ("FAILED", "Bad")
     assert {refused(cloud, token) for token in tokens} == {"TaskTimedOut"}
+
+
+def test_a_sibling_that_sleeps_does_not_hold_a_failure_up(cloud: Cloud) -> None:
+    states = {
+        "Which?": {
+            "Type": "Choice",
+            "Choices": [{"Condition": "{% $states.input = 'bad' %}", "Next": "Bad"}],
+            "Default": "Sleep",
+        },
+        "Sleep": {"Type": "Wait", "Seconds": 60, "End": True},
+        "Bad": {"Type": "Fail", "Error": "Bad"},
+    }
+    processor = {"StartAt": "Which?", "States": states}
+    every = {"Type": "Map", "Items": ["good", "bad"], "ItemProcessor": processor, "End": True}
+    assert cloud.run(cloud.machine({"Every": every}))["error"] == "Bad"
