@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from botocore.exceptions import ClientError
 from tidegate.domain.regions import REGIONS
+from tidegate_local.images import publish
 from tidegate_local.lifecycle import cloud, control, environment
 from tidegate_local.lifecycle.checkout import Checkout
 from tidegate_local.lifecycle.errors import UsageError
@@ -143,6 +145,39 @@ def fault(
         print(f"new deployments of {service} are healthy")
     else:
         print(f"new deployments of {service} {mode}; undo: tidegate local fault {service} clear")
+
+
+@app.command()
+@with_global_options
+def image(
+    call: Call,
+    repository: Annotated[str, typer.Argument(help="The ECR repository, which must be there.")],
+    tag: Annotated[str, typer.Argument(help="The tag, for example a commit.")],
+    content: Annotated[str, typer.Option(help="What makes it differ from others; default: the tag.")] = "",
+) -> None:
+    """Publish an image with no more than a manifest, for simulated tasks; prints its digest."""
+    import boto3  # noqa: PLC0415 -- the other commands of this module start without it
+
+    running = cloud.running(Checkout.find())
+    ecr = boto3.client(
+        "ecr",
+        region_name=running.options.region,
+        endpoint_url=running.endpoint_url,
+        aws_access_key_id=environment.ACCESS_KEY_ID,
+        aws_secret_access_key=environment.SECRET_ACCESS_KEY,
+    )
+    try:
+        digest = publish(ecr, repository, tag, content or tag)
+    except ecr.exceptions.RepositoryNotFoundException as error:
+        raise UsageError(
+            f"there is no repository {repository}", field="repository", hint="create it, or deploy its stack"
+        ) from error
+    except ClientError as error:
+        raise UsageError(str(error), field="tag") from error
+    if call.given.json:
+        print_document({"repository": repository, "tag": tag, "digest": digest})
+    else:
+        print(digest)
 
 
 @contextmanager

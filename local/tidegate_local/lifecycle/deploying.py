@@ -1,5 +1,6 @@
 """`sam deploy`, the real one, into the embedded cloud and nowhere else."""
 
+import shlex
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,6 @@ def parameters(checkout: Checkout) -> list[str]:
         raise LocalError(f"samconfig.toml cannot be read: {error}") from error
     section = content.get(CONFIG_ENVIRONMENT, {}).get("deploy", {}).get("parameters", {})
     given = section.get("parameter_overrides", [])
-    listed = given.split() if isinstance(given, str) else [str(entry) for entry in given]
+    listed = shlex.split(given) if isinstance(given, str) else [str(entry) for entry in given]
     wanted = dict(entry.partition("=")[::2] for entry in [*listed, *overrides()])
     return [f"{name}={value}" for name, value in wanted.items()]
