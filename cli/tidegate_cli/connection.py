@@ -17,7 +17,7 @@ from tidegate.ports import Ports
 from tidegate.runtime.composition import connect as connect_ports
 
 from tidegate_cli.failures import UNEXPECTED, CommandError
-from tidegate_cli.options import DEFAULT_STACK, Given
+from tidegate_cli.options import DEFAULT_STACK, STACK_VARIABLE, Given
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,10 @@ class Connection:
 
 def connect(given: Given) -> Connection:
     """Nothing is sent yet. Raises CommandError or TidegateError when it is clear already that nothing can be."""
-    session, stack = _local_session() if given.local else (_session(given), DEFAULT_STACK)
+    if given.local:
+        session, stack = _local_session()
+    else:
+        session, stack = _session(given), os.environ.get(STACK_VARIABLE) or DEFAULT_STACK
     stack = given.stack or stack
     return Connection(connect_ports(session, stack), session.region_name, stack, lambda: _caller(session))
 

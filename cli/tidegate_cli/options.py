@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tidegate_cli.connection import Connection
 
 DEFAULT_STACK = "tidegate"
+STACK_VARIABLE = "TIDEGATE_STACK"
 PANEL = "Everywhere"
 
 
@@ -99,9 +100,7 @@ StackOption = Annotated[
     typer.Option(
         "--stack",
         metavar="STACK",
-        envvar="TIDEGATE_STACK",
-        show_envvar=False,
-        help=f"Stack that Tidegate is installed as (default: {DEFAULT_STACK}).",
+        help=f"Stack that Tidegate is installed as (default: {STACK_VARIABLE}, else {DEFAULT_STACK}).",
         rich_help_panel=PANEL,
         show_default=False,
     ),

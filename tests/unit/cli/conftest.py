@@ -63,6 +63,8 @@ class Terminal:
         self.paused += seconds
         if self.scenes:
             self.scenes.pop(0)()
+        elif self.paused > 1000:
+            raise TimeoutError("the run has no end")
 
 
 @pytest.fixture
