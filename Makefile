@@ -8,7 +8,7 @@ REQUIREMENTS := $(VENV)/.requirements
 INSTALLED := $(VENV)/.installed
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup demo test unit check lock clean
+.PHONY: help setup demo test unit check iam lock clean
 
 help: ## what can be done here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -47,6 +47,11 @@ check: setup ## ruff, types, import contracts, cfn-lint, sam validate
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/cfn-lint template.yaml
+	$(BIN)/sam validate --lint --region us-east-1
+
+iam: setup ## takes away each permission in turn: does a scenario break? (slow)
+	$(BIN)/python -m tests.iam
 
 clean: ## stop the embedded cloud, forget what was built
 	-[ ! -x $(BIN)/tidegate ] || $(BIN)/tidegate local down

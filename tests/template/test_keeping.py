@@ -1,0 +1,307 @@
+"""What is kept, for how long and how safely, and who is told when something was not delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tidegate.runtime.observability import ALARMED, NAMESPACE
+from tidegate.runtime.settings import Settings
+from tidegate.steps.lock import LONGEST_FUNCTION
+
+from tests.template.loading import Change, Stack, referred
+
+Rule = Callable[[Stack], list[str]]
+FOURTEEN_DAYS = 14 * 24 * 3600
+RETENTION = {"Ref": "LogRetentionDays"}
+
+
+def tables_survive(stack: Stack) -> list[str]:
+    wrong = []
+    for name, table in stack.of_type("AWS::DynamoDB::Table").items():
+        resource = stack.resources[name]
+        kept = (resource.get("DeletionPolicy"), resource.get("UpdateReplacePolicy")) == ("Retain", "Retain")
+        back = table.get("PointInTimeRecoverySpecification", {}).get("PointInTimeRecoveryEnabled") is True
+        protected = table.get("DeletionProtectionEnabled") == {"Ref": "DeletionProtection"}
+        # Always encrypted: the template has to say under whose key.
+        encrypted = "SSESpecification" in table
+        if not (kept and back and protected and encrypted):
+            wrong.append(name)
+    return wrong
+
+
+def the_table_is_what_the_store_expects(stack: Stack) -> list[str]:
+    (table,) = stack.of_type("AWS::DynamoDB::Table").values()
+    keys = [(key["AttributeName"], key["KeyType"]) for key in table["KeySchema"]]
+    (index,) = table["GlobalSecondaryIndexes"]
+    index_keys = [(key["AttributeName"], key["KeyType"]) for key in index["KeySchema"]]
+    found = {
+        "name": table["TableName"] == {"Ref": "AWS::StackName"},
+        "keys": keys == [("pk", "HASH"), ("sk", "RANGE")],
+        "index": (index["IndexName"], index_keys) == ("by_time", [("kind", "HASH"), ("at", "RANGE")]),
+        "projection": index["Projection"] == {"ProjectionType": "ALL"},
+        "ttl": table.get("TimeToLiveSpecification") == {"AttributeName": "ttl", "Enabled": True},
+        "billing": table["BillingMode"] == "PAY_PER_REQUEST",
+    }
+    return [name for name, right in found.items() if not right]
+
+
+def queues_keep_letters_for_two_weeks_and_encrypted(stack: Stack) -> list[str]:
+    return [
+        name
+        for name, queue in stack.of_type("AWS::SQS::Queue").items()
+        if queue.get("MessageRetentionPeriod") != FOURTEEN_DAYS
+        or queue.get("SqsManagedSseEnabled") is not True
+    ]
+
+
+def every_queue_has_an_alarm(stack: Stack) -> list[str]:
+    watched = {
+        referred(dimension["Value"])
+        for alarm in stack.of_type("AWS::CloudWatch::Alarm").values()
+        if (alarm["Namespace"], alarm["MetricName"]) == ("AWS/SQS", "ApproximateNumberOfMessagesVisible")
+        for dimension in alarm["Dimensions"]
+    }
+    return sorted(stack.of_type("AWS::SQS::Queue").keys() - watched)
+
+
+def topics_are_encrypted_unless_told_otherwise(stack: Stack) -> list[str]:
+    wanted = {"Fn::If": ["TopicsAreEncrypted", {"Ref": "TopicsKey"}, {"Ref": "AWS::NoValue"}]}
+    wrong = [
+        name
+        for name, topic in stack.of_type("AWS::SNS::Topic").items()
+        if topic.get("KmsMasterKeyId") != wanted
+    ]
+    if stack.written["Parameters"]["EncryptTopics"]["Default"] != "true":
+        wrong.append("EncryptTopics is off by default")
+    return wrong
+
+
+def those_who_publish_may_use_the_topics_key(stack: Stack) -> list[str]:
+    """A key that a publisher may not use swallows its messages: nobody would be told, and nobody told of that."""
+    publishers = set()
+    for policy in stack.of_type("AWS::SNS::TopicPolicy").values():
+        publishers |= {s["Principal"]["Service"] for s in policy["PolicyDocument"]["Statement"]}
+    allowed = {
+        service
+        for key in stack.of_type("AWS::KMS::Key").values()
+        for statement in key["KeyPolicy"]["Statement"]
+        if {"kms:Decrypt", "kms:GenerateDataKey*"} <= set(statement["Action"])
+        for service in statement["Principal"].get("Service", [])
+    }
+    return sorted(publishers - allowed)
+
+
+def there_is_a_topic_for_each_severity(stack: Stack) -> list[str]:
+    heard = {
+        severity: referred(rule["Targets"][0]["Arn"])
+        for rule in stack.of_type("AWS::Events::Rule").values()
+        if rule.get("EventPattern", {}).get("source") == ["tidegate"]
+        for severity in rule["EventPattern"]["detail"]["severity"]
+    }
+    wanted = {"critical": "CriticalTopic", "warning": "WarningTopic", "info": "InfoTopic"}
+    return [
+        f"{severity}: {heard.get(severity)}" for severity in wanted if heard.get(severity) != wanted[severity]
+    ]
+
+
+def log_groups_forget(stack: Stack) -> list[str]:
+    groups = stack.of_type("AWS::Logs::LogGroup")
+    return [name for name, group in groups.items() if group.get("RetentionInDays") != RETENTION]
+
+
+def everything_that_logs_has_a_group_of_the_template(stack: Stack) -> list[str]:
+    """Else Lambda would make one that keeps everything for ever."""
+    wrong = []
+    groups = stack.of_type("AWS::Logs::LogGroup")
+    for name, function in stack.functions().items():
+        group = groups.get(referred(function.get("LoggingConfig", {}).get("LogGroup")) or "", {})
+        wanted = "/aws/lambda/" + function["FunctionName"]["Fn::Sub"]
+        if group.get("LogGroupName", {}).get("Fn::Sub") != wanted:
+            wrong.append(name)
+    for name, machine in stack.of_type("AWS::StepFunctions::StateMachine").items():
+        logging = machine.get("LoggingConfiguration", {})
+        (target,) = logging.get("Destinations", [{"CloudWatchLogsLogGroup": {}}])
+        group = groups.get(referred(target["CloudWatchLogsLogGroup"].get("LogGroupArn")) or "", {})
+        wanted = "/aws/vendedlogs/states/" + machine["StateMachineName"]["Fn::Sub"]
+        if (
+            group.get("LogGroupName", {}).get("Fn::Sub") != wanted
+            or logging.get("IncludeExecutionData") is not False
+        ):
+            wrong.append(name)
+    return wrong
+
+
+def every_alarm_reaches_somebody(stack: Stack) -> list[str]:
+    return [
+        name
+        for name, alarm in stack.of_type("AWS::CloudWatch::Alarm").items()
+        if alarm.get("AlarmActions") != [{"Ref": "CriticalTopic"}] or "TreatMissingData" not in alarm
+    ]
+
+
+def every_alarm_of_ours_watches_what_is_counted(stack: Stack) -> list[str]:
+    ours = {
+        alarm["MetricName"]: alarm["Dimensions"]
+        for alarm in stack.of_type("AWS::CloudWatch::Alarm").values()
+        if alarm["Namespace"] == NAMESPACE
+    }
+    wanted = [{"Name": "stack", "Value": {"Ref": "AWS::StackName"}}]
+    return [name for name in ours.keys() | ALARMED if ours.get(name) != wanted or name not in ALARMED]
+
+
+def the_sweep_is_watched(stack: Stack) -> list[str]:
+    watched = {
+        alarm["MetricName"]: alarm["TreatMissingData"]
+        for alarm in stack.of_type("AWS::CloudWatch::Alarm").values()
+        if referred(alarm["Dimensions"][0]["Value"]) == "SweepFunction"
+    }
+    wrong = [] if "Errors" in watched else ["nobody hears of its errors"]
+    return wrong if watched.get("Invocations") == "breaching" else [*wrong, "nobody hears of its absence"]
+
+
+def a_takeover_waits_for_the_longest_function(stack: Stack) -> list[str]:
+    longest = int(LONGEST_FUNCTION.total_seconds())
+    return [name for name, function in stack.functions().items() if function["Timeout"] > longest]
+
+
+def a_task_outlasts_its_function(stack: Stack) -> list[str]:
+    """Else the machine would try again, or clean up, beside a function that still runs."""
+    longest = max(function["Timeout"] for function in stack.functions().values())
+    return [
+        f"{machine}/{name}"
+        for machine, definition in stack.machines.items()
+        for name, state in definition["States"].items()
+        if state["Type"] == "Task"
+        and isinstance(state["TimeoutSeconds"], int)
+        and state["TimeoutSeconds"] <= longest
+    ]
+
+
+def functions_are_told_what_they_ask_for(stack: Stack) -> list[str]:
+    """And no more: Lambda keeps nothing secret in its variables."""
+    wrong = []
+    for name, function in stack.functions().items():
+        variables = function["Environment"]["Variables"]
+        given = {key: f"any-{key.lower()}" for key in variables}
+        settings = Settings.from_environment({**given, "AWS_REGION": "us-east-1"})
+        if variables.keys() != {"TIDEGATE_TABLE", "TIDEGATE_STACK"} or settings.stack != "any-tidegate_stack":
+            wrong.append(name)
+    return wrong
+
+
+RULES: list[Rule] = [
+    tables_survive,
+    the_table_is_what_the_store_expects,
+    queues_keep_letters_for_two_weeks_and_encrypted,
+    every_queue_has_an_alarm,
+    topics_are_encrypted_unless_told_otherwise,
+    those_who_publish_may_use_the_topics_key,
+    there_is_a_topic_for_each_severity,
+    log_groups_forget,
+    everything_that_logs_has_a_group_of_the_template,
+    every_alarm_reaches_somebody,
+    every_alarm_of_ours_watches_what_is_counted,
+    the_sweep_is_watched,
+    a_takeover_waits_for_the_longest_function,
+    a_task_outlasts_its_function,
+    functions_are_told_what_they_ask_for,
+]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_rule_holds(rule: Rule, stack: Stack) -> None:
+    assert rule(stack) == []
+
+
+def properties(name: str, change: Callable[[dict[str, Any]], object]) -> Change:
+    return lambda written, _: change(written["Resources"][name]["Properties"])
+
+
+def globals_(change: Callable[[dict[str, Any]], object]) -> Change:
+    return lambda written, _: change(written["Globals"]["Function"])
+
+
+@pytest.mark.parametrize(
+    ("rule", "change"),
+    [
+        (tables_survive, lambda t, _: t["Resources"]["Table"].pop("DeletionPolicy")),
+        (tables_survive, properties("Table", lambda p: p.pop("PointInTimeRecoverySpecification"))),
+        (tables_survive, properties("Table", lambda p: p.pop("SSESpecification"))),
+        (the_table_is_what_the_store_expects, properties("Table", lambda p: p.update(TableName="tidegate"))),
+        (
+            the_table_is_what_the_store_expects,
+            properties("Table", lambda p: p.pop("TimeToLiveSpecification")),
+        ),
+        (
+            queues_keep_letters_for_two_weeks_and_encrypted,
+            properties("WakeFailures", lambda p: p.pop("SqsManagedSseEnabled")),
+        ),
+        (
+            queues_keep_letters_for_two_weeks_and_encrypted,
+            properties("WakeFailures", lambda p: p.pop("MessageRetentionPeriod")),
+        ),
+        (every_queue_has_an_alarm, lambda t, _: t["Resources"].pop("WakeFailuresAlarm")),
+        (
+            topics_are_encrypted_unless_told_otherwise,
+            properties("InfoTopic", lambda p: p.pop("KmsMasterKeyId")),
+        ),
+        (
+            topics_are_encrypted_unless_told_otherwise,
+            lambda t, _: t["Parameters"]["EncryptTopics"].update(Default="false"),
+        ),
+        (
+            those_who_publish_may_use_the_topics_key,
+            properties("TopicsKey", lambda p: p["KeyPolicy"]["Statement"][1]["Principal"]["Service"].pop()),
+        ),
+        (there_is_a_topic_for_each_severity, lambda t, _: t["Resources"].pop("WarningRule")),
+        (log_groups_forget, properties("LockLogs", lambda p: p.pop("RetentionInDays"))),
+        (
+            everything_that_logs_has_a_group_of_the_template,
+            properties("LockFunction", lambda p: p.pop("LoggingConfig")),
+        ),
+        (
+            everything_that_logs_has_a_group_of_the_template,
+            properties("RollMachine", lambda p: p.pop("Logging")),
+        ),
+        (
+            everything_that_logs_has_a_group_of_the_template,
+            properties("RollMachine", lambda p: p["Logging"].update(IncludeExecutionData=True)),
+        ),
+        (every_alarm_reaches_somebody, properties("FailedDirtyAlarm", lambda p: p.pop("AlarmActions"))),
+        (
+            every_alarm_of_ours_watches_what_is_counted,
+            properties("FailedDirtyAlarm", lambda p: p.update(MetricName="Other")),
+        ),
+        (
+            every_alarm_of_ours_watches_what_is_counted,
+            properties("FailedDirtyAlarm", lambda p: p["Dimensions"][0].update(Name="system")),
+        ),
+        (the_sweep_is_watched, lambda t, _: t["Resources"].pop("SweepErrorsAlarm")),
+        (
+            the_sweep_is_watched,
+            properties("SweepAbsentAlarm", lambda p: p.update(TreatMissingData="missing")),
+        ),
+        (a_takeover_waits_for_the_longest_function, globals_(lambda p: p.update(Timeout=31))),
+        (
+            a_takeover_waits_for_the_longest_function,
+            properties("WakeFunction", lambda p: p.update(Timeout=60)),
+        ),
+        (
+            a_task_outlasts_its_function,
+            lambda _, m: m["DeployMachine"]["States"]["PlanAgain"].update(TimeoutSeconds=30),
+        ),
+        (
+            functions_are_told_what_they_ask_for,
+            globals_(lambda p: p["Environment"]["Variables"].update(PASSWORD="hunter2")),
+        ),
+    ],
+)
+def test_the_rule_can_fail(rule: Rule, change: Change, stack: Stack) -> None:
+    assert rule(stack.changed(change)) != []
+
+
+def test_the_longest_function_is_what_the_template_says(stack: Stack) -> None:
+    """Equal, not only enough: a takeover that waits longer than it must keeps an environment down."""
+    assert stack.written["Globals"]["Function"]["Timeout"] == LONGEST_FUNCTION.total_seconds()
