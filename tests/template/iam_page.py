@@ -19,7 +19,7 @@ _BOUND = re.compile(r"!If \[\w+AreNamed, !Ref (\w+), ")
 _ARN = re.compile(r"arn:\$\{AWS::Partition\}:(\w+):(?:\$\{AWS::Region\})?:\$\{AWS::AccountId\}:([^\"\]]+)")
 _HEAD = """# Permissions
 
-Who may do what, and why. Made from the comments in `template.yaml` by `python -m tests.template.iam_page > docs/iam.md`;
+Who may do what, and why. Made from the comments in `template.yaml` (`python -m tests.template.iam_page >docs/iam.md`);
 a test compares the two. `docs/install.md` explains the parameters that bound them.
 
 Each function and each state machine has a role of its own. "*" stands only where AWS knows nothing narrower
