@@ -1,0 +1,35 @@
+"""Which scenarios to play for which permission: the likely one first, so that a run takes minutes, not hours."""
+
+from __future__ import annotations
+
+from tests.e2e.scenarios import SCENARIOS
+from tests.iam.permissions import Pair
+
+LIKELY = {
+    ("plan_release", "dynamodb:ConditionCheckItem"): "the_second_of_two_waits_for_the_first",
+    ("plan_release", "ecs:ListTaskDefinitions"): "the_next_base_is_not_a_failed_releases",
+    ("plan_release", "secretsmanager:DescribeSecret"): "a_secret_and_a_parameter_must_exist",
+    ("plan_release", "ssm:DescribeParameters"): "a_secret_and_a_parameter_must_exist",
+    ("plan_release", "cloudwatch:DescribeAlarms"): "an_alarm_that_rings_already_is_refused",
+    ("lock", "dynamodb:DeleteItem"): "a_waiter_that_died_is_passed_over",
+    ("lock", "states:DescribeExecution"): "a_stopped_run_is_reverted",
+    ("roll_service", "dynamodb:DeleteItem"): "a_crash_brings_every_service_back",
+    ("roll_service", "ecs:ListTasks"): "a_crash_brings_every_service_back",
+    ("roll_service", "ecs:DescribeTasks"): "a_crash_brings_every_service_back",
+    ("roll_service", "logs:GetLogEvents"): "a_crash_brings_every_service_back",
+    ("roll_service", "cloudwatch:DescribeAlarms"): "a_crash_brings_every_service_back",
+    ("record", "dynamodb:DeleteItem"): "the_second_of_two_waits_for_the_first",
+    ("record", "states:SendTaskSuccess"): "the_second_of_two_waits_for_the_first",
+    ("record", "states:DescribeExecution"): "a_waiter_that_died_is_passed_over",
+    ("wake", "ssm:GetParametersByPath"): "an_event_may_leave_the_environment_out",
+    ("wake", "events:PutEvents"): "an_event_for_nobody_is_refused",
+    ("sweep", "states:StartExecution"): "a_stopped_run_is_reverted",
+}
+OTHERWISE = {"sweep": "a_lost_event_is_made_good_by_the_sweep"}
+
+
+def order(pair: Pair) -> list[str]:
+    """Every scenario, the likely one first."""
+    usual = OTHERWISE.get(pair.function, "a_good_release")
+    likely = LIKELY.get((pair.function, pair.action), usual)
+    return list(dict.fromkeys([likely, usual, *SCENARIOS]))
