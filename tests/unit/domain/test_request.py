@@ -1,0 +1,285 @@
+"""Requests: what is understood, and for everything else a refusal that names the field and the mend."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tidegate.domain.errors import BadInputError
+from tidegate.domain.request import (
+    DeployRequest,
+    ImageRequest,
+    Published,
+    RecoverRequest,
+    RollbackRequest,
+    parse_deploy,
+    parse_published,
+    parse_rollback,
+)
+
+DIGEST, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+DEPLOYMENT = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+PLACE = {"system": "arive", "environment": "production"}
+IMAGES = {"app": {"digest": DIGEST}}
+Parse = Callable[[object], object]
+
+
+class TestDeploy:
+    def test_of_a_commit_with_images(self) -> None:
+        request = parse_deploy(
+            {**PLACE, "commit": "c1", "images": {"app": {"digest": DIGEST}, "web": {"tag": "v1"}}}
+            | {"reason": "why", "actor": "ada"}
+        )
+        assert request == DeployRequest(
+            "arive",
+            "production",
+            "c1",
+            {"app": ImageRequest(DIGEST), "web": ImageRequest(tag="v1")},
+            None,
+            "why",
+            "ada",
+            "person",
+        )
+
+    def test_of_a_release(self) -> None:
+        assert parse_deploy({**PLACE, "release": "r41"}) == DeployRequest("arive", "production", release=41)
+
+    def test_what_is_null_counts_as_left_out(self) -> None:
+        """The command line and the state machines pass every field."""
+        absent = dict.fromkeys(("commit", "images", "reason", "actor", "trigger", "recover"))
+        assert parse_deploy({**PLACE, **absent, "release": "r1"}) == parse_deploy({**PLACE, "release": "r1"})
+
+    def test_by_an_event_is_told_from_one_by_a_person(self) -> None:
+        by_event = parse_deploy({**PLACE, "commit": "c1", "trigger": "event"})
+        by_person = parse_deploy({**PLACE, "commit": "c1", "reason": "", "trigger": "person"})
+        assert isinstance(by_event, DeployRequest)
+        assert isinstance(by_person, DeployRequest)
+        assert by_event.by_event
+        assert not by_person.by_event
+
+    def test_of_a_recovery_asks_for_nothing_else(self) -> None:
+        assert parse_deploy({**PLACE, "recover": DEPLOYMENT}) == RecoverRequest(
+            "arive", "production", DEPLOYMENT
+        )
+
+
+class TestRollback:
+    @pytest.mark.parametrize(
+        ("to", "number"), [({}, None), ({"to": None}, None), ({"to": "previous"}, None), ({"to": "r7"}, 7)]
+    )
+    def test_goes_to_the_previous_release_unless_told(self, to: dict[str, Any], number: int | None) -> None:
+        assert parse_rollback({**PLACE, **to}) == RollbackRequest("arive", "production", number)
+
+    def test_of_a_recovery(self) -> None:
+        assert parse_rollback({**PLACE, "recover": DEPLOYMENT}) == RecoverRequest(
+            "arive", "production", DEPLOYMENT
+        )
+
+
+NEITHER = {"images": {"app": {"digest": None, "tag": None}}}
+COMMON: list[tuple[object, str]] = [
+    (None, "input"),
+    ([PLACE], "input"),
+    ("arive", "input"),
+    ({**PLACE, "images": IMAGES, "comit": "c1"}, "comit"),
+    ({"environment": "production", "images": IMAGES}, "system"),
+    ({**PLACE, "images": IMAGES, "system": None}, "system"),
+    ({**PLACE, "images": IMAGES, "system": ""}, "system"),
+    ({**PLACE, "images": IMAGES, "system": "Arive"}, "system"),
+    ({**PLACE, "images": IMAGES, "system": "1arive"}, "system"),
+    ({**PLACE, "images": IMAGES, "system": "arive#ENV#x"}, "system"),
+    ({**PLACE, "images": IMAGES, "system": "a" * 31}, "system"),
+    ({**PLACE, "images": IMAGES, "system": "arive\n"}, "system"),
+    ({**PLACE, "images": IMAGES, "system": True}, "system"),
+    ({**PLACE, "images": IMAGES, "environment": 7}, "environment"),
+    ({**PLACE, "images": IMAGES, "environment": ""}, "environment"),
+    ({**PLACE, "images": IMAGES, "environment": "-production"}, "environment"),
+    ({**PLACE, "images": IMAGES, "environment": "pro/duction"}, "environment"),
+    ({**PLACE, "images": IMAGES, "environment": "p" * 64}, "environment"),
+    ({**PLACE, "images": IMAGES, "actor": ["ada"]}, "actor"),
+    ({**PLACE, "images": IMAGES, "actor": "a" * 1025}, "actor"),
+]
+WITH_IMAGES: list[tuple[object, str]] = [
+    ({**PLACE, "images": IMAGES, "commit": ""}, "commit"),
+    ({**PLACE, "images": IMAGES, "commit": "c" * 65}, "commit"),
+    ({**PLACE, "images": IMAGES, "commit": 7}, "commit"),
+    ({**PLACE, "images": IMAGES, "commit": "c\ud800"}, "commit"),
+    ({**PLACE, "images": [DIGEST]}, "images"),
+    ({**PLACE, "images": {"": {"digest": DIGEST}}}, "images"),
+    ({**PLACE, "images": {"a b": {"digest": DIGEST}}}, "images"),
+    ({**PLACE, "images": {"app": DIGEST}}, "images.app"),
+    ({**PLACE, "images": {"app": {}}}, "images.app"),
+    ({**PLACE, "images": {"app": {"digest": DIGEST, "uri": "x"}}}, "images.app"),
+    ({**PLACE, **NEITHER}, "images.app"),
+    ({**PLACE, "images": {"app": {"digest": "latest"}}}, "images.app.digest"),
+    ({**PLACE, "images": {"app": {"digest": DIGEST[:-1]}}}, "images.app.digest"),
+    ({**PLACE, "images": {"app": {"digest": ""}}}, "images.app.digest"),
+    ({**PLACE, "images": {"app": {"digest": 7}}}, "images.app.digest"),
+    ({**PLACE, "images": {"app": {"digest": DIGEST, "tag": ""}}}, "images.app.tag"),
+    ({**PLACE, "images": {"app": {"digest": DIGEST, "tag": "a:b"}}}, "images.app.tag"),
+    ({**PLACE, "images": {"app": {"digest": DIGEST, "tag": "t" * 129}}}, "images.app.tag"),
+]
+DEPLOY: list[tuple[object, str]] = [
+    (PLACE, "images"),
+    ({**PLACE, "images": {}}, "images"),
+    ({**PLACE, "release": "42"}, "release"),
+    ({**PLACE, "release": 42}, "release"),
+    ({**PLACE, "release": "r1", "commit": "c1"}, "release"),
+    ({**PLACE, "release": "r1", "images": IMAGES}, "release"),
+    ({**PLACE, "commit": "c1", "to": "r1"}, "to"),
+    ({**PLACE, "commit": "c1", "reason": {"why": 1}}, "reason"),
+    ({**PLACE, "commit": "c1", "trigger": "alarm"}, "trigger"),
+    ({**PLACE, "recover": "r1"}, "recover"),
+    ({**PLACE, "recover": DEPLOYMENT.lower()}, "recover"),
+]
+ROLLBACK: list[tuple[object, str]] = [
+    ({**PLACE, "to": ""}, "to"),
+    ({**PLACE, "to": "41"}, "to"),
+    ({**PLACE, "to": 41}, "to"),
+    ({**PLACE, "to": "Previous"}, "to"),
+    ({**PLACE, "release": "r1"}, "release"),
+    ({**PLACE, "images": IMAGES}, "images"),
+    ({**PLACE, "recover": False}, "recover"),
+    ({**PLACE, "trigger": 0}, "trigger"),
+]
+PUBLISHED: list[tuple[object, str]] = [
+    ({**PLACE}, "images"),
+    ({**PLACE, "images": {}}, "images"),
+    ({**PLACE, "images": None}, "images"),
+    ({**PLACE, "images": {"app": {"tag": "latest"}}}, "images.app.digest"),
+    ({**PLACE, "images": IMAGES, "release": "r1"}, "release"),
+    ({**PLACE, "images": IMAGES, "reason": "why"}, "reason"),
+    ({**PLACE, "images": IMAGES, "run_url": ["x"]}, "run_url"),
+]
+REFUSED = [
+    *((parse_deploy, *row) for row in COMMON + WITH_IMAGES + DEPLOY),
+    *((parse_published, *row) for row in COMMON + WITH_IMAGES + PUBLISHED),
+    *((parse_rollback, *row) for row in ROLLBACK),
+]
+
+
+@pytest.mark.parametrize(("parse", "data", "field"), REFUSED)
+def test_what_is_wrong_is_refused_by_its_field_and_mend(parse: Parse, data: object, field: str) -> None:
+    with pytest.raises(BadInputError) as refused:
+        parse(data)
+    assert refused.value.field == field
+    assert refused.value.hint
+
+
+@pytest.mark.parametrize("parse", [parse_deploy, parse_rollback, parse_published])
+def test_a_huge_name_makes_no_huge_reason(parse: Parse) -> None:
+    """The reason travels through a state machine, whose data ends at 256 KiB: `_shown`."""
+    for data in ({**PLACE, "x" * 200_000: 1}, {**PLACE, "images": {"y" * 200_000: {}}}):
+        with pytest.raises(BadInputError) as refused:
+            parse(data)
+        assert len(f"{refused.value.field}{refused.value.message}{refused.value.hint}") < 1000
+
+
+DETAIL: dict[str, Any] = {
+    **PLACE,
+    "commit": "c1",
+    "images": {"app": {"digest": DIGEST, "tag": "c1"}, "web": {"digest": OTHER}},
+}
+
+
+class TestPublished:
+    def published(self, **more: Any) -> Published:
+        return parse_published({**DETAIL, **more})
+
+    def test_asks_for_a_deployment(self) -> None:
+        asked = self.published(actor="ci-user", run_url="https://ci/1").to_input("production")
+        assert asked == {
+            **DETAIL,
+            "actor": "ci-user",
+            "reason": "published by https://ci/1",
+            "trigger": "event",
+        }
+        request = parse_deploy(asked)
+        assert isinstance(request, DeployRequest)
+        assert request.by_event
+        assert request.images == {"app": ImageRequest(DIGEST, "c1"), "web": ImageRequest(OTHER)}
+
+    def test_may_leave_out_the_environment_the_commit_and_who_it_was(self) -> None:
+        published = parse_published({"system": "arive", "images": IMAGES})
+        assert published == Published("arive", None, None, {"app": ImageRequest(DIGEST)}, "ci", None)
+        assert "commit" not in published.to_input("production")
+
+    def test_copies_have_one_hash_whoever_sends_them(self) -> None:
+        """`Published.hash`: an event sent again by a CI's retry has another run, and is the same request."""
+        turned = dict(reversed(DETAIL["images"].items()))
+        copies = [
+            self.published(),
+            self.published(run_url="https://ci/2", actor="somebody"),
+            self.published(images=turned),
+            self.published(environment=None),
+            self.published(images={"app": {"digest": DIGEST, "tag": "latest"}, "web": {"digest": OTHER}}),
+        ]
+        assert len({copy.hash("production") for copy in copies}) == 1
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            {"system": "identity"},
+            {"commit": "c2"},
+            {"commit": None},
+            {"images": {"app": {"digest": OTHER}, "web": {"digest": OTHER}}},
+            {"images": {"app": {"digest": DIGEST}}},
+            {"images": {"app": {"digest": OTHER}, "web": {"digest": DIGEST}}},
+        ],
+    )
+    def test_another_request_has_another_hash(self, more: dict[str, Any]) -> None:
+        assert self.published(**more).hash("production") != self.published().hash("production")
+        assert self.published().hash("staging") != self.published().hash("production")
+
+
+texts = st.text(st.characters(), max_size=6)  # halves of surrogate pairs as well: JSON may hold them
+odd = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts | st.sampled_from([DIGEST, "r1", "app"]),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(texts | st.sampled_from(["app", "digest"]), inner)
+    ),
+    max_leaves=5,
+)
+fields = {
+    "system": st.just("arive") | odd,
+    "environment": st.just("production") | odd,
+    "commit": st.just("c1") | odd,
+    "images": st.just(IMAGES) | st.dictionaries(st.just("app") | texts, st.just({"tag": "v"}) | odd) | odd,
+    "release": st.just("r1") | odd,
+    "to": st.just("previous") | odd,
+    "reason": odd,
+    "actor": odd,
+    "trigger": st.just("event") | odd,
+    "run_url": odd,
+    "recover": st.just(DEPLOYMENT) | odd,
+}
+documents = odd | st.fixed_dictionaries({}, optional=fields) | st.dictionaries(texts, odd, max_size=3)
+
+
+@settings(max_examples=300)
+@given(st.sampled_from([parse_deploy, parse_rollback, parse_published]), documents)
+def test_anything_is_understood_or_refused_by_a_field(parse: Parse, data: object) -> None:
+    """Fault 35, I7: nothing else is ever raised, and what is understood can be hashed, stored and read again."""
+    refusal: BadInputError | None = None
+    try:
+        request = parse(data)
+    except BadInputError as error:
+        refusal = error
+    if refusal is not None:
+        assert refusal.field is not None
+        assert refusal.hint
+        assert len(refusal.message) < 2000
+        return
+    if isinstance(request, Published):
+        asked = request.to_input("production")
+        assert len(request.hash("production")) == 32
+        json.dumps(asked, ensure_ascii=False).encode()
+        again = parse_deploy(asked)
+        assert isinstance(again, DeployRequest)
+        assert (again.commit, again.images) == (request.commit, request.images)
+    else:
+        json.dumps(data, ensure_ascii=False).encode()
