@@ -113,6 +113,8 @@ async def _serve(settings: Settings) -> None:
 
     from tidegate_local import asgi, mends  # noqa: PLC0415
 
+    # MiniStack has read it; a function that inherits it would keep its log lines to itself.
+    del os.environ["LOG_LEVEL"]
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

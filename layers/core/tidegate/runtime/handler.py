@@ -49,6 +49,7 @@ def handler(step: Step, ports: Ports | None = None, log: Logger | None = None) -
         except Exception as error:
             _log_failure(log, error, _milliseconds(began))
             raise
+        log.append_keys(**subject(result))
         log.info("done", outcome=result.get("outcome"), duration_ms=_milliseconds(began))
         return result
 

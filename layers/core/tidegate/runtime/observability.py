@@ -26,11 +26,17 @@ def logger() -> Logger:
 
 
 def subject(event: Mapping[str, Any]) -> dict[str, str]:
-    """What an event is about, as log keys: of its top level, else of its `detail` (an EventBridge event)."""
-    detail = event.get("detail")
-    inner: Mapping[str, Any] = detail if isinstance(detail, Mapping) else {}
-    found = {key: event.get(key, inner.get(key)) for key in KEYS}
-    return {key: value for key, value in found.items() if isinstance(value, str)}
+    """What an event, or a step's answer, is about, as log keys: by its top level, else by its `detail` (an
+    EventBridge event) or its `request` (the input of a machine)."""
+    parts = [event, event.get("detail"), event.get("request")]
+    found: dict[str, str] = {}
+    for part in parts:
+        if isinstance(part, Mapping):
+            for key in KEYS:
+                value = part.get(key)
+                if isinstance(value, str):
+                    found.setdefault(key, value)
+    return found
 
 
 class EmfMetrics:

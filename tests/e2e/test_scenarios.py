@@ -1,0 +1,16 @@
+"""Each story once, with every permission in place."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e import scenarios
+from tests.e2e.support import SampleCloud
+
+pytestmark = pytest.mark.emulator
+
+
+@pytest.mark.parametrize("name", scenarios.SCENARIOS)
+def test_the_story_ends_as_told(cloud: SampleCloud, name: str) -> None:
+    scenarios.listen(cloud)
+    scenarios.run(name, cloud)
