@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 from tidegate_cli.failures import UNEXPECTED, CommandError
+from tidegate_cli.options import surroundings_of, wants_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,4 +57,14 @@ class LazyCommand(TyperCommand):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Typer goes on with the command of the context that it is given: the loaded one."""
-        return self.load().make_context(info_name, args, parent=parent, **extra)
+        command = self.load()
+        if parent is not None and wants_json(surroundings_of(parent)):
+            _refuse_instead_of_helping(command)
+        return command.make_context(info_name, args, parent=parent, **extra)
+
+
+def _refuse_instead_of_helping(command: Any) -> None:
+    """The help is no document: a program that names no command below a group is told so."""
+    command.no_args_is_help = False
+    for below in getattr(command, "commands", {}).values():
+        _refuse_instead_of_helping(below)

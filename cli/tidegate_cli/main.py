@@ -30,6 +30,7 @@ from tidegate_cli.options import (
     Surroundings,
     remember,
     surroundings_of,
+    wants_json,
 )
 
 _MANIFEST, _RELEASE, _LOOK, _LOCAL = "Manifest", "Release", "Look", "On this machine"
@@ -99,7 +100,7 @@ class Root(TyperGroup):
             sys.exit(1)
         except (KeyboardInterrupt, typer.Abort):
             failure = make_failure(INTERRUPTED, "interrupted", "interrupted")
-            _tell(failure, _wants_json(surroundings))
+            _tell(failure, wants_json(surroundings))
             sys.exit(failure.exit_code)
         except Exception as error:  # noqa: BLE001 - the last place: a person never sees a traceback unasked
             if _only_help(error):
@@ -107,7 +108,7 @@ class Root(TyperGroup):
             failure = failure_of(error)
             if traceback_wanted():
                 sys.stderr.write(format_traceback(error))
-            _tell(failure, _wants_json(surroundings))
+            _tell(failure, wants_json(surroundings))
             sys.exit(failure.exit_code)
         sys.exit(result if isinstance(result, int) else 0)
 
@@ -176,14 +177,6 @@ def _tell(failure: Failure, as_json: bool) -> None:
         say(f"Error: {first}", style="bold red")
         for line in rest:
             say(f"  {line}")
-
-
-def _wants_json(surroundings: Surroundings) -> bool:
-    """As parsed; before that is done, as written: a usage error is told to a program as well."""
-    if surroundings.parsed:
-        return surroundings.given.json
-    words = surroundings.words
-    return "--json" in (words[: words.index("--")] if "--" in words else words)
 
 
 def _only_help(error: Exception) -> bool:

@@ -130,6 +130,14 @@ def surroundings_of(context: typer.Context) -> Surroundings:
     return root.obj
 
 
+def wants_json(surroundings: Surroundings) -> bool:
+    """As parsed; before that is done, as written: a usage error is told to a program as well."""
+    if surroundings.parsed:
+        return surroundings.given.json
+    words = surroundings.words
+    return "--json" in (words[: words.index("--")] if "--" in words else words)
+
+
 def with_global_options(function: Callable[..., int | None]) -> Callable[..., int | None]:
     """A command that takes the global options besides its own; `function` gets a Call first."""
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import typer
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 from hypothesis import given
 from hypothesis import strategies as st
 from tidegate import __version__
@@ -118,6 +118,8 @@ def test_the_version_is_told_both_ways(terminal: Terminal) -> None:
         ["history", "shop", "--json"],
         ["--json", "deploy", "shop", "production", "--image"],
         ["--json", "--region"],
+        ["--json", "local"],
+        ["--json", "local", "events"],
     ],
 )
 def test_a_usage_error_is_a_document_too(terminal: Terminal, arguments: list[str]) -> None:
@@ -189,6 +191,29 @@ def test_an_installation_that_is_not_there_has_a_mend(terminal: Terminal, code: 
     assert error["code"] == "not_installed"
     for mend in ("--stack", "--region", "tidegate local up"):
         assert mend in error["hint"]
+
+
+@pytest.mark.parametrize(
+    ("aws_code", "code"),
+    [
+        ("AccessDeniedException", "access_denied"),
+        ("ExpiredTokenException", "expired_credentials"),
+        ("ValidationException", "outside"),
+    ],
+)
+def test_what_aws_says_no_to_has_a_code_of_its_own(terminal: Terminal, aws_code: str, code: str) -> None:
+    terminal.shop.world.registry.fails("systems", outside(aws_code))
+    error = terminal.json("status", exit_code=1)["error"]
+    assert (error["code"], error["message"]) == (code, f"service:Action: {aws_code}: it says no")
+
+
+def test_missing_credentials_are_said_in_words(terminal: Terminal) -> None:
+    error = OutsideError("ssm:GetParametersByPath: NoCredentialsError", hint="sign in")
+    error.__cause__ = NoCredentialsError()
+    terminal.shop.world.registry.fails("systems", error)
+    said = terminal.json("status", exit_code=1)["error"]
+    assert (said["code"], said["hint"]) == ("no_credentials", "sign in")
+    assert "no AWS credentials were found" in said["message"]
 
 
 def test_an_endpoint_that_does_not_answer_has_a_mend(terminal: Terminal) -> None:
