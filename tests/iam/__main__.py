@@ -14,11 +14,12 @@ import argparse
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 from tests.e2e import scenarios, support
 from tests.e2e.support import SampleCloud, sample_cloud
-from tests.iam.cloud import Roles, forget
+from tests.iam.cloud import Roles, denials, forget
 from tests.iam.permissions import AWS_ONLY, Pair, pairs
 from tests.iam.plan import order
 from tests.template.loading import load
@@ -82,12 +83,16 @@ def _broken(pair: Pair, roles: Roles, cloud: SampleCloud, names: list[str]) -> s
 
 
 def _play(pair: Pair, roles: Roles, cloud: SampleCloud, name: str) -> str | None:
+    began = time.time()
     try:
         with roles.lacking(pair):
             scenarios.run(name, cloud)
+        refused = denials(cloud, began)
+        assert not refused, refused[0]
     except Exception as error:  # noqa: BLE001 - whatever a scenario raises, it is broken
         forget(cloud)
-        return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        place = traceback.extract_tb(error.__traceback__)[-1].line
+        return (str(error).splitlines()[0] if str(error) else f"{type(error).__name__}: {place}")[:160]
     return None
 
 

@@ -71,3 +71,27 @@ def stop_everything(cloud: SampleCloud, stack: str) -> None:
             running = sfn.list_executions(stateMachineArn=machine["stateMachineArn"], statusFilter="RUNNING")
             for execution in running["executions"]:
                 sfn.stop_execution(executionArn=execution["executionArn"])
+
+
+def denials(cloud: SampleCloud, since: float) -> list[str]:
+    """What functions logged of calls that AWS refused, from a time (epoch seconds) on.
+
+    A refusal may come after everything that a scenario looks at: a token that was answered and could not be removed
+    is only found again by the sweep.
+    """
+    logs, stack = cloud.client("logs"), cloud.cloud.options.stack
+    found = []
+    for group in logs.describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{stack}-")["logGroups"]:
+        events = logs.filter_log_events(logGroupName=group["logGroupName"], startTime=int(since * 1000))
+        for event in events["events"]:
+            said = _message(event["message"])
+            if "AccessDenied" in said:
+                found.append(f"{group['logGroupName'].rsplit('-', 1)[-1]} was denied: {said}")
+    return found
+
+
+def _message(line: str) -> str:
+    try:
+        return str(json.loads(line).get("message", ""))
+    except (ValueError, AttributeError):
+        return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.e2e import rare_scenarios
 from tests.e2e.scenarios import SCENARIOS
 from tests.iam.permissions import Pair
 
@@ -17,13 +18,15 @@ LIKELY = {
     ("roll_service", "ecs:ListTasks"): "a_crash_brings_every_service_back",
     ("roll_service", "ecs:DescribeTasks"): "a_crash_brings_every_service_back",
     ("roll_service", "logs:GetLogEvents"): "a_crash_brings_every_service_back",
-    ("roll_service", "cloudwatch:DescribeAlarms"): "a_crash_brings_every_service_back",
+    ("roll_service", "states:SendTaskSuccess"): "a_crash_brings_every_service_back",
+    ("roll_service", "cloudwatch:DescribeAlarms"): rare_scenarios.alarms_that_ring_are_in_the_report.__name__,
     ("record", "dynamodb:DeleteItem"): "the_second_of_two_waits_for_the_first",
     ("record", "states:SendTaskSuccess"): "the_second_of_two_waits_for_the_first",
     ("record", "states:DescribeExecution"): "a_waiter_that_died_is_passed_over",
     ("wake", "ssm:GetParametersByPath"): "an_event_may_leave_the_environment_out",
     ("wake", "events:PutEvents"): "an_event_for_nobody_is_refused",
     ("sweep", "states:StartExecution"): "a_stopped_run_is_reverted",
+    ("sweep", "events:PutEvents"): rare_scenarios.a_run_that_dies_again_and_again_is_given_up.__name__,
 }
 OTHERWISE = {"sweep": "a_lost_event_is_made_good_by_the_sweep"}
 
