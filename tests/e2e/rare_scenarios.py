@@ -79,6 +79,23 @@ def alarms_that_ring_are_in_the_report(cloud: SampleCloud) -> None:
     assert reports["worker"].alarms == (name,), reports
 
 
+@scenario
+def a_lock_handed_to_a_dead_run_passes_on(cloud: SampleCloud) -> None:
+    """Nobody has swept yet: who hands the lock over finds out by itself that nobody takes it."""
+    one, two = cloud.push("hands over"), cloud.push("is dead by then")
+    with scenarios._fault(cloud, "sample-api", "hang"):
+        cloud.announce(one)
+        first = scenarios._rolling(cloud, cloud.arrived(one))
+        cloud.announce(two)
+        second = scenarios._queued(cloud, cloud.arrived(two))
+        cloud.client("stepfunctions").stop_execution(executionArn=second.execution)
+    assert scenarios._ended(cloud, first).outcome is Outcome.SUCCEEDED
+    cloud.wait_for_free_lock()
+    assert _now(cloud, second).outcome is None
+    sweep(cloud)
+    assert scenarios._ended(cloud, second).outcome is Outcome.FAILED_CLEAN
+
+
 def _now(cloud: SampleCloud, deployment: Deployment) -> Deployment:
     found = wait_until(lambda: cloud.ledger.find(deployment.id), what=deployment.id)
     assert found is not None
