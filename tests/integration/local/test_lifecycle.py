@@ -1,5 +1,6 @@
 """A running embedded cloud: found again, described, spoken to."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -210,6 +211,22 @@ def test_a_fault_is_set_and_cleared(tidegate: CommandLine) -> None:
     assert tidegate.run("local", "fault", "shop-api", "clear", "--json").document == {}
     assert tidegate.run("local", "fault", "shop-api", "explode", "--json").exit_code == 2
     assert tidegate.run("local", "fault", "shop-api", "clear", "--all", "--json").error["field"] == "all"
+
+
+def test_an_image_is_published_under_the_digest_of_its_manifest(
+    tidegate: CommandLine, up: dict[str, Any]
+) -> None:
+    ecr = client(up, "ecr")
+    ecr.create_repository(repositoryName="shop", imageTagMutability="IMMUTABLE")
+    published = tidegate.run("local", "image", "shop", "v1", "--json").document["digest"]
+    [image] = ecr.batch_get_image(repositoryName="shop", imageIds=[{"imageTag": "v1"}])["images"]
+    assert published == f"sha256:{hashlib.sha256(image['imageManifest'].encode()).hexdigest()}"
+
+    assert tidegate.run("local", "image", "shop", "v1").output == f"{published}\n"
+    other = tidegate.run("local", "image", "shop", "v1", "--content", "other", "--json")
+    assert (other.exit_code, other.error["field"]) == (2, "tag")
+    nowhere = tidegate.run("local", "image", "shoe", "v1", "--json")
+    assert (nowhere.exit_code, nowhere.error["field"]) == (2, "repository")
 
 
 def stack_events(up: dict[str, Any]) -> int:
