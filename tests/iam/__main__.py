@@ -31,7 +31,7 @@ PATIENCE = 15.0
 def main() -> int:
     arguments = _arguments()
     chosen = [pair for pair in pairs(load()) if _chosen(pair, arguments.only)]
-    scenarios.PATIENCE = support.ARRIVES_SECONDS = PATIENCE
+    scenarios.PATIENCE = support.ARRIVES_SECONDS = support.ENDS_SECONDS = PATIENCE
     nothing_broke = []
     with tempfile.TemporaryDirectory() as folder, sample_cloud(Path(folder) / "state") as cloud:
         roles = Roles(cloud)

@@ -22,7 +22,7 @@ LIKELY = {
     ("roll_service", "cloudwatch:DescribeAlarms"): rare_scenarios.alarms_that_ring_are_in_the_report.__name__,
     ("record", "dynamodb:DeleteItem"): "the_second_of_two_waits_for_the_first",
     ("record", "states:SendTaskSuccess"): "the_second_of_two_waits_for_the_first",
-    ("record", "states:DescribeExecution"): "a_waiter_that_died_is_passed_over",
+    ("record", "states:DescribeExecution"): rare_scenarios.a_lock_handed_to_a_dead_run_passes_on.__name__,
     ("wake", "ssm:GetParametersByPath"): "an_event_may_leave_the_environment_out",
     ("wake", "events:PutEvents"): "an_event_for_nobody_is_refused",
     ("sweep", "states:StartExecution"): "a_stopped_run_is_reverted",
