@@ -187,6 +187,14 @@ class TestLeave:
         shop.leave("D2")
         assert shop.acquire("D2") == Queued(3, 2, "D1"), "a place is given once"
 
+    def test_takes_a_waiter_off_that_comes_back_meanwhile(self, shop: Shop) -> None:
+        """The run ends; what a twin of its task still writes under another token ends with it (`_remove`)."""
+        shop.acquire("D1")
+        shop.acquire("D2")
+        with shop.store.on_behalf_of("D2", rival=lambda: shop.acquire("D2"), before_call=1):
+            assert shop.leave("D2")
+        assert shop.queue == []
+
 
 class TestTakeOver:
     def test_voids_the_fence_of_the_dead_execution(self, shop: Shop) -> None:

@@ -70,15 +70,19 @@ class LockMachine(RuleBasedStateMachine):
     def act(self, action: str, deployment: str, trouble: Trouble) -> None:
         self._act(action, deployment, trouble)
 
-    @rule(trouble=troubles, by_the_next=st.booleans())
-    def hand_over(self, trouble: Trouble, by_the_next: bool) -> None:
-        """The owner releases, and of all that may happen in between, the next one comes back with a new token: what
-        has to happen often is not left to chance."""
+    @rule(trouble=troubles, meets=st.sampled_from(["the next", "a new one", "anybody"]))
+    def hand_over(self, trouble: Trouble, meets: str) -> None:
+        """The owner releases, and of all that may happen in between, the next one comes back with a new token, or a
+        new one joins: what has to happen often is not left to chance."""
         view = self.store.view()
-        if view.lock.owner is not None:
-            if by_the_next and view.queue:
-                trouble = replace(trouble, rival=("acquire", view.queue[0].deployment))
-            self._act("release", view.lock.owner, trouble)
+        if view.lock.owner is None:
+            return
+        waiting = [waiter.deployment for waiter in view.queue]
+        new = [name for name in DEPLOYMENTS if name not in (view.lock.owner, *waiting)]
+        comers = {"the next": waiting, "a new one": new, "anybody": []}[meets]
+        if comers:
+            trouble = replace(trouble, rival=("acquire", comers[0]))
+        self._act("release", view.lock.owner, trouble)
 
     def _act(self, action: str, deployment: str, trouble: Trouble) -> None:
         rival = None

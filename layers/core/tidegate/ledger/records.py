@@ -24,6 +24,8 @@ from tidegate.ledger.time import iso, parse_iso
 from tidegate.ports import Check, Clock, ConditionFailedError, Delete, Item, Put, Store, Write
 
 _SEEN_FOR = timedelta(days=90)
+# A token is worth nothing without the execution that waits with it, which lives a year at most (Step Functions quotas).
+_TOKEN_FOR = timedelta(days=366)
 # A timeline line's sort key begins with its year; this tells lines from rollouts and reports.
 _LINE_PREFIX = "2"
 _ATTEMPTS = 8
@@ -248,9 +250,8 @@ class Ledger:
     def await_rollout(self, awaited: str, execution: str, waiting: Item) -> None:
         """Store a task token under the ECS deployment it waits for; a retried task replaces its own."""
         item = {**waiting, "awaited": awaited, "execution": execution, "type": "token"}
-        self._store.transact(
-            [Put(keys.token(awaited, execution), {**item, "kind": keys.OPEN, "at": self.now()})]
-        )
+        item |= {"kind": keys.OPEN, "at": self.now(), "ttl": self._epoch(_TOKEN_FOR)}
+        self._store.transact([Put(keys.token(awaited, execution), item)])
 
     def waiting_for(self, awaited: str) -> list[Item]:
         return list(self._store.query(f"TOKEN#{awaited}"))
@@ -268,10 +269,14 @@ class Ledger:
         return self._store.get(keys.seen(hash_))
 
     def mark_seen(self, hash_: str, content: Item) -> None:
-        until = int((self._clock.now() + _SEEN_FOR).timestamp())
-        self._store.transact([Put(keys.seen(hash_), {**content, "at_first": self.now(), "ttl": until})])
+        item = {**content, "at_first": self.now(), "ttl": self._epoch(_SEEN_FOR)}
+        self._store.transact([Put(keys.seen(hash_), item)])
 
     # --- how it is written
+
+    def _epoch(self, later: timedelta) -> int:
+        """The form that DynamoDB's TTL takes: seconds since 1970."""
+        return int((self._clock.now() + later).timestamp())
 
     def _moment(self, text: str) -> str:
         try:
@@ -291,7 +296,7 @@ class Ledger:
     def _line(self, deployment_id: str, line: Line, number: int = 0) -> Put:
         """Lines of one moment keep their order; the same line of another writer does not overwrite it."""
         content = line.to_json()
-        return Put(keys.line(deployment_id, line.at, f"{number}-{content_hash(content)[:8]}"), content)
+        return Put(keys.line(deployment_id, line.at, f"{number:02d}-{content_hash(content)[:8]}"), content)
 
     def _write(self, deployment: Deployment, writes: list[Write], fence: int | None) -> None:
         checks: list[Check] = []
