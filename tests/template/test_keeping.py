@@ -79,18 +79,26 @@ def topics_are_encrypted_unless_told_otherwise(stack: Stack) -> list[str]:
 
 
 def those_who_publish_may_use_the_topics_key(stack: Stack) -> list[str]:
-    """A key that a publisher may not use swallows its messages: nobody would be told, and nobody told of that."""
+    """A key that a publisher may not use swallows its messages: nobody would be told, and nobody told of that.
+
+    For EventBridge a condition on the source of the call is never met (SNS developer guide, "Managing Amazon SNS
+    encryption keys").
+    """
     publishers = set()
     for policy in stack.of_type("AWS::SNS::TopicPolicy").values():
         publishers |= {s["Principal"]["Service"] for s in policy["PolicyDocument"]["Statement"]}
-    allowed = {
-        service
-        for key in stack.of_type("AWS::KMS::Key").values()
-        for statement in key["KeyPolicy"]["Statement"]
-        if {"kms:Decrypt", "kms:GenerateDataKey*"} <= set(statement["Action"])
-        for service in statement["Principal"].get("Service", [])
-    }
-    return sorted(publishers - allowed)
+    allowed, wrong = set(), []
+    for key in stack.of_type("AWS::KMS::Key").values():
+        for statement in key["KeyPolicy"]["Statement"]:
+            service = statement["Principal"].get("Service")
+            if service and {"kms:Decrypt", "kms:GenerateDataKey*"} <= set(statement["Action"]):
+                allowed.add(service)
+                conditions = {name for test in statement.get("Condition", {}).values() for name in test}
+                if not conditions:
+                    wrong.append(f"{service} may use it for anybody")
+                if service == "events.amazonaws.com" and any("aws:Source" in name for name in conditions):
+                    wrong.append(f"{service} cannot meet {sorted(conditions)}")
+    return wrong + sorted(publishers - allowed)
 
 
 def there_is_a_topic_for_each_severity(stack: Stack) -> list[str]:
@@ -253,7 +261,16 @@ def globals_(change: Callable[[dict[str, Any]], object]) -> Change:
         ),
         (
             those_who_publish_may_use_the_topics_key,
-            properties("TopicsKey", lambda p: p["KeyPolicy"]["Statement"][1]["Principal"]["Service"].pop()),
+            properties("TopicsKey", lambda p: p["KeyPolicy"]["Statement"].pop()),
+        ),
+        (
+            those_who_publish_may_use_the_topics_key,
+            properties(
+                "TopicsKey",
+                lambda p: p["KeyPolicy"]["Statement"][1].update(
+                    Condition={"StringEquals": {"aws:SourceAccount": "1"}}
+                ),
+            ),
         ),
         (there_is_a_topic_for_each_severity, lambda t, _: t["Resources"].pop("WarningRule")),
         (log_groups_forget, properties("LockLogs", lambda p: p.pop("RetentionInDays"))),
