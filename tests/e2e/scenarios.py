@@ -88,13 +88,13 @@ def the_second_of_two_waits_for_the_first(cloud: SampleCloud) -> None:
         cloud.announce(one)
         first = _rolling(cloud, cloud.arrived(one))
         cloud.announce(two)
-        second = _queued(cloud, cloud.arrived(two))
+        second = queued(cloud, cloud.arrived(two))
     _unstick(cloud, first)
     assert _ended(cloud, first).outcome is Outcome.FAILED_CLEAN
     assert _ended(cloud, second).outcome is Outcome.SUCCEEDED
     cloud.wait_for_free_lock()
     assert set(cloud.digests().values()) == {two.digest}
-    _heard(cloud, "Deployment Queued", second.id)
+    heard(cloud, "Deployment Queued", second.id)
 
 
 @scenario
@@ -106,7 +106,7 @@ def a_waiter_that_died_is_passed_over(cloud: SampleCloud) -> None:
         waiting = []
         for build in builds[1:]:
             cloud.announce(build)
-            waiting.append(_queued(cloud, cloud.arrived(build)))
+            waiting.append(queued(cloud, cloud.arrived(build)))
     cloud.client("stepfunctions").stop_execution(executionArn=waiting[0].execution)
     _unstick(cloud, first)
     assert _ended(cloud, waiting[1]).outcome is Outcome.SUCCEEDED
@@ -181,7 +181,7 @@ def an_event_for_nobody_is_refused(cloud: SampleCloud) -> None:
     event = cloud.push("for nobody").event("ci")
     event["detail"]["system"] = "nobody"
     cloud.put_event(event)
-    _heard(cloud, "Deployment Refused", "system: system nobody is not registered")
+    heard(cloud, "Deployment Refused", "system: system nobody is not registered")
 
 
 @scenario
@@ -217,7 +217,7 @@ def a_missing_digest_is_refused(cloud: SampleCloud) -> None:
     document = _machine(cloud, "deploy", {"images": {"app": {"digest": f"sha256:{'0' * 64}"}}})
     assert document["outcome"] == "Refused", document
     assert document["reason"].startswith("images.app.digest: "), document
-    _heard(cloud, "Deployment Refused", document["deployment"])
+    heard(cloud, "Deployment Refused", document["deployment"])
 
 
 @scenario
@@ -341,7 +341,7 @@ def _rolling(cloud: SampleCloud, deployment: Deployment, service: str = "api") -
     return deployment
 
 
-def _queued(cloud: SampleCloud, deployment: Deployment) -> Deployment:
+def queued(cloud: SampleCloud, deployment: Deployment) -> Deployment:
     locks = Locks(cloud.ports.store, cloud.ports.clock)
     wait_until(
         lambda: deployment.id in [w.deployment for w in locks.waiters(sample.SYSTEM, sample.ENVIRONMENT)],
@@ -423,13 +423,14 @@ def _message(cloud: SampleCloud, queue: str) -> dict[str, Any]:
     return dict(json.loads(message["Body"]))
 
 
-def _heard(cloud: SampleCloud, detail_type: str, part: str) -> None:
-    """An event of ours was on the bus: a queue that hears all of them has one with this text in it."""
-    wait_until(
-        lambda: any(detail_type in text and part in text for text in _announcements(cloud)),
-        what=f"{detail_type} with {part}",
-        seconds=PATIENCE,
-    )
+def heard(cloud: SampleCloud, detail_type: str, part: str) -> dict[str, Any]:
+    """The detail of an event of ours that was on the bus, with this text in it, as a queue heard it."""
+
+    def look() -> str | None:
+        return next((text for text in _announcements(cloud) if detail_type in text and part in text), None)
+
+    text = wait_until(look, what=f"{detail_type} with {part}", seconds=PATIENCE)
+    return dict(json.loads(text)["detail"])
 
 
 _heard_so_far: dict[str, list[str]] = {}
