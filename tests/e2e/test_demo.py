@@ -1,6 +1,7 @@
 """`tidegate demo`, as a person runs it."""
 
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from tidegate_local.lifecycle import environment
 from tests.e2e.support import ROOT, SampleCloud
 from tests.support.command_line import CommandLine
 from tests.support.leftovers import processes_of
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.emulator
 
@@ -35,6 +37,17 @@ def test_the_demo_ends_as_told_and_leaves_nothing(tmp_path: Path) -> None:
 
     first = story["runs"][0]["digest"]
     assert {service["digest"] for service in story["running"]["services"].values()} == {first}
+    assert not state.exists()
+    assert processes_of(state) == []
+
+
+def test_a_demo_that_is_interrupted_leaves_nothing(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    running = CommandLine({"TIDEGATE_STATE_DIR": str(state)}, tmp_path).start("demo")
+    wait_until((state / "cloud.json").exists, what="the embedded cloud to be started", seconds=30)
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=60)
+    assert running.returncode == 130
     assert not state.exists()
     assert processes_of(state) == []
 
