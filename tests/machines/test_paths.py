@@ -1,0 +1,50 @@
+"""Every way through the machines: the states entered, in order, how it ends, and what was asked on the way.
+
+Each answer is scripted once, so an error that is tried again although a retry does not mend it fails these tests.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.machines.case import Case, Ending
+from tests.machines.deploy_cases import DEPLOY
+from tests.machines.deploy_catches import DEPLOY_CAUGHT
+from tests.machines.roll_cases import ROLL
+from tests.machines.rollback_cases import ROLLBACK
+from tests.machines.stage import Run, Stage
+
+pytestmark = pytest.mark.emulator
+
+CASES = [*DEPLOY, *DEPLOY_CAUGHT, *ROLLBACK, *ROLL]
+
+
+def ending(described: dict[str, Any]) -> Ending:
+    said = described.get("output") or described["cause"]
+    return Ending(described["status"], json.loads(said), described.get("error"))
+
+
+def told(run: Run) -> tuple[str, str]:
+    """The error that the step behind a Catch hears of: of a run its name and cause, of a roll the reason."""
+    if "Fail" in run.called:
+        error = run.payload("Fail")["error"]
+        return error["name"], error["cause"]
+    reason = run.payload("Report api")["reason"]
+    return reason, reason
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_way(stage: Stage, case: Case) -> None:
+    run = stage.start(stage.machine(case.machine, case.seconds, case.change), case.answers, case.given)
+    described = run.ended()
+    assert run.path == case.path
+    assert ending(described) == case.ending
+    assert Counter(run.called) == {name: len(answers) for name, answers in case.answers.items()}
+    if case.error is not None:
+        name, cause = told(run)
+        assert name.startswith(case.error[0])
+        assert case.error[1] in cause

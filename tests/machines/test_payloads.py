@@ -1,0 +1,130 @@
+"""What the machines hand from step to step."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.machines.case import (
+    ACQUIRED_LATER,
+    BUSY,
+    DENIED,
+    DEPLOYMENT,
+    FENCE,
+    ROLLED_BACK,
+    TAKEN,
+    Case,
+    document,
+    planned,
+    recorded,
+)
+from tests.machines.deploy_cases import DEPLOY
+from tests.machines.stage import SYSTEM, Run, Stage
+
+pytestmark = pytest.mark.emulator
+
+
+def played(stage: Stage, name: str) -> Run:
+    case: Case = next(case for case in DEPLOY if case.name == name)
+    run = stage.start(stage.machine(case.machine), case.answers)
+    run.ended()
+    return run
+
+
+def test_the_fence_and_the_place_go_with_every_call_under_the_lock(stage: Stage) -> None:
+    run = played(stage, "the second wave fails, everything is taken back")
+    under_the_lock = [event for name, event in run.calls if name not in ("Plan", "Acquire")]
+    assert len(under_the_lock) == 9
+    place = {"system": SYSTEM, "environment": run.script, "deployment": DEPLOYMENT, "fence": FENCE}
+    for event in under_the_lock:
+        assert {name: event[name] for name in place} == place
+
+
+def test_waves_go_out_in_order_and_back_newest_first(stage: Stage) -> None:
+    run = played(stage, "the second wave fails, everything is taken back")
+    starts = [name for name in run.called if name.startswith("Start")]
+    assert starts[0] == "Start api"
+    assert sorted(starts[1:3]) == ["Start cron", "Start worker"]
+    assert sorted(starts[3:5]) == ["Start cron back", "Start worker back"]
+    assert starts[5] == "Start api back"
+
+
+def test_the_second_plan_is_made_under_the_fence_that_was_acquired(stage: Stage) -> None:
+    run = played(stage, "others had the lock in between, the second plan is rolled")
+    fence = ACQUIRED_LATER["gives"]["fence"]
+    assert [run.payload(name)["fence"] for name in ("PlanAgain", "Start worker", "Succeed")] == [fence] * 3
+
+
+def test_the_rollout_that_is_in_the_way_is_the_one_awaited(stage: Stage) -> None:
+    run = played(stage, "two rollouts of somebody else are awaited")
+    assert run.payload("Await")["busy"] == BUSY
+    assert run.payload("Await", 0)["token"] != run.payload("Await", 1)["token"]
+
+
+def test_a_recovery_carries_on_under_the_fence_that_it_took(stage: Stage) -> None:
+    run = played(stage, "what the dead run touched is taken back")
+    fence = TAKEN["gives"]["fence"]
+    assert [run.payload(n)["fence"] for n in ("BeginCompensation", "Start api back", "Fail")] == [fence] * 3
+
+
+def test_every_wait_is_of_the_execution_that_waits(stage: Stage) -> None:
+    run = played(stage, "one wave")
+    assert run.payload("Acquire")["execution"] == run.execution
+    child = run.payload("Start api")["execution"]
+    client = stage.cloud.client("stepfunctions")
+    given = json.loads(client.describe_execution(executionArn=child)["input"])
+    # The console and EventBridge link a child to its parent by this name.
+    assert given["AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"] == run.execution
+
+
+def test_an_execution_says_who_it_is_and_what_it_was_asked(stage: Stage) -> None:
+    answers = {"Plan": [DENIED], "Fail": [recorded("FailedClean")]}
+    asked = {"reason": "a try", "images": {"app": {"digest": "sha256:0"}}}
+    run = stage.start(stage.machine("deploy"), answers, asked)
+    run.ended()
+    plan, fail = run.payload("Plan"), run.payload("Fail")
+    assert plan["request"] == fail["request"] == {"system": SYSTEM, "environment": run.script, **asked}
+    assert plan["execution"] == fail["execution"]
+    assert plan["execution"]["id"] == run.execution
+    assert plan["execution"]["name"] == run.execution.rpartition(":")[2]
+    assert plan["execution"]["started_at"].endswith("Z")
+    # Nothing is known of a run that was never planned.
+    assert [fail[name] for name in ("deployment", "system", "environment", "fence")] == [None] * 3 + [-1]
+
+
+def test_a_run_that_never_had_the_lock_claims_no_fence(stage: Stage) -> None:
+    answers = {
+        "Plan": [planned("Ready", ["api"])],
+        "Acquire": [DENIED],
+        "Fail": [recorded("FailedClean")],
+    }
+    run = stage.start(stage.machine("deploy"), answers)
+    run.ended()
+    assert run.payload("Fail")["fence"] == -1
+    assert run.payload("Fail")["deployment"] == DEPLOYMENT
+
+
+def test_what_the_plan_says_is_concluded_with(stage: Stage) -> None:
+    run = played(stage, "Refused under the lock")
+    assert run.payload("Conclude")["document"] == document("Refused")
+    assert run.payload("Conclude")["fence"] == ACQUIRED_LATER["gives"]["fence"]
+
+
+def test_a_failure_is_reported_with_what_ecs_said(stage: Stage) -> None:
+    run = played(stage, "the second wave fails, everything is taken back")
+    report = run.payload("Report worker")
+    said = ROLLED_BACK["gives"]
+    assert (report["outcome"], report["reason"]) == (said["outcome"], said["reason"])
+    assert report["direction"] == "Roll"
+
+
+def test_a_long_cause_is_cut(stage: Stage) -> None:
+    answers = {
+        "Plan": [planned("Ready", ["api"])],
+        "Acquire": [{"fails": ["Broken", "x" * 5000]}],
+        "Fail": [recorded("FailedClean")],
+    }
+    run = stage.start(stage.machine("deploy"), answers)
+    run.ended()
+    assert run.payload("Fail")["error"] == {"name": "Broken", "cause": "x" * 1000}

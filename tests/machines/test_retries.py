@@ -1,0 +1,92 @@
+"""A transient error is tried again, and the run goes on as if nothing had been; not for ever."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from tests.machines.case import Case, Json, ended, planned, raises, recorded
+from tests.machines.deploy_cases import CLEAN, DEPLOY, PLAN
+from tests.machines.roll_cases import ROLL
+from tests.machines.rollback_cases import ROLLBACK
+from tests.machines.stage import MACHINES, Stage, definition
+from tests.machines.test_paths import ending
+
+pytestmark = pytest.mark.emulator
+
+THROTTLED = raises("TransientError", "throttled")
+LOST = raises("ConflictError", "somebody wrote first")
+ATTEMPTS = 7
+"""The first one and MaxAttempts retries."""
+
+# Whose answers are thrown at: together every call of each machine.
+THROWN_AT: dict[tuple[str, str], list[str]] = {
+    ("deploy", "two rollouts of somebody else are awaited"): [
+        "Plan",
+        "Acquire",
+        "PlanAgain",
+        "Await",
+        "Succeed",
+    ],
+    ("deploy", "the dead run's functions are waited for"): ["TakeOver", "BeginCompensation", "Fail"],
+    ("deploy", "Refused at once"): ["Conclude"],
+    ("rollback", "others had the lock in between"): ["PlanRollback", "Acquire", "PlanAgain", "Succeed"],
+    ("rollback", "the dead run's functions are waited for"): ["TakeOver"],
+    ("rollback", "NoChange at once"): ["Conclude"],
+    ("rollback", "a service does not run what it went back to"): ["Fail"],
+    ("roll", "ECS rolls it back"): ["Start api", "Report api"],
+}
+CASES = {(case.machine, case.name): case for case in (*DEPLOY, *ROLLBACK, *ROLL)}
+
+
+def thrown_at(case: Case, calls: list[str], error: Json) -> Case:
+    """The first of these calls each fail once before they are answered."""
+    return replace(case, answers={**case.answers, **{name: [error, *case.answers[name]] for name in calls}})
+
+
+@pytest.mark.parametrize("machine_and_name", THROWN_AT, ids=": ".join)
+def test_a_transient_error_changes_nothing_but_the_calls(
+    stage: Stage, machine_and_name: tuple[str, str]
+) -> None:
+    case = CASES[machine_and_name]
+    error = LOST if case.machine == "rollback" else THROTTLED
+    retried = thrown_at(case, THROWN_AT[machine_and_name], error)
+    run = stage.start(stage.machine(case.machine), retried.answers, case.given)
+    described = run.ended()
+    assert run.path == case.path
+    assert ending(described) == case.ending
+    assert Counter(run.called) == {name: len(answers) for name, answers in retried.answers.items()}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_every_call_that_is_retried_is_thrown_at(machine: str) -> None:
+    retried = {
+        state["Arguments"]["Payload"]["step"]
+        for state in definition(machine)["States"].values()
+        if "lambda:invoke" in state.get("Resource", "") and "Retry" in state
+    }
+    assert {
+        call.split()[0] for (of, _), calls in THROWN_AT.items() if of == machine for call in calls
+    } == retried
+
+
+def test_each_attempt_waits_with_a_token_of_its_own(stage: Stage) -> None:
+    case = thrown_at(CASES["roll", "ECS completes it"], ["Start api"], THROTTLED)
+    run = stage.start(stage.machine("roll"), case.answers, case.given)
+    run.ended()
+    assert run.payload("Start api", 0)["token"] != run.payload("Start api", 1)["token"]
+
+
+def test_a_transient_error_that_stays_is_an_error(stage: Stage) -> None:
+    answers = {
+        "Plan": [planned("Ready", ["api"])],
+        "Acquire": [THROTTLED] * ATTEMPTS,
+        "Fail": [recorded("FailedClean")],
+    }
+    run = stage.start(stage.machine("deploy"), answers)
+    assert ending(run.ended()) == ended("FailedClean")
+    assert run.path == [*PLAN, "AcquireLock", *CLEAN]
+    assert run.called.count("Acquire") == ATTEMPTS
+    assert run.payload("Fail")["error"]["name"] == "TransientError"
