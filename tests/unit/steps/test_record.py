@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from tidegate.domain.errors import LostLockError
+from tidegate.domain.errors import LostLockError, OutsideError, TransientError
 from tidegate.domain.outcome import Outcome
 from tidegate.domain.release import Verdict
 from tidegate.ledger.locks import Locks
 from tidegate.steps import record
 
-from tests.unit.steps.conftest import ENVIRONMENT, SYSTEM, Shop, digest
+from tests.unit.steps.conftest import ENVIRONMENT, SYSTEM, Answer, Shop, digest
 
 
 def _free(shop: Shop) -> bool:
@@ -67,6 +67,45 @@ def test_succeeding_twice_is_the_same_success(shop: Shop) -> None:
     }
     assert record.run(event, shop.world.ports)["document"] == done["document"]
     assert len(shop.world.bus.of("Deployment Succeeded")) == 1
+
+
+def _rolled(shop: Shop) -> tuple[Answer, int]:
+    planned = shop.release(2)
+    fence = shop.acquire(planned)
+    for service in ("api", "worker"):
+        shop.roll(planned, service, fence)
+        shop.world.containers.complete(f"shop-{service}")
+    return planned, fence
+
+
+def test_the_image_is_published_by_the_retry_when_the_first_attempt_could_not(shop: Shop) -> None:
+    planned, fence = _rolled(shop)
+    shop.world.registry.fails("publish_image")
+    with pytest.raises(TransientError):
+        shop.record(planned, "Succeed", fence)
+    assert shop.record(planned, "Succeed", fence)["outcome"] == "Succeeded"
+    assert shop.world.registry.images[SYSTEM, ENVIRONMENT, "app"].endswith(digest(2))
+    assert len(shop.world.bus.of("Deployment Succeeded")) == 1
+    assert _free(shop)
+
+
+def test_who_has_handed_the_lock_on_publishes_no_image(shop: Shop) -> None:
+    planned, fence = _rolled(shop)
+    shop.record(planned, "Succeed", fence)
+    published = shop.world.registry.called("publish_image")
+    shop.record(planned, "Succeed", fence)
+    assert shop.world.registry.called("publish_image") == published
+
+
+def test_a_success_that_was_recorded_is_not_taken_back(shop: Shop) -> None:
+    """The machine compensates whatever it catches of RecordSuccess, also what comes after the success."""
+    planned, fence = _rolled(shop)
+    shop.world.registry.fails("publish_image", OutsideError("access denied"))
+    with pytest.raises(OutsideError):
+        shop.record(planned, "Succeed", fence)
+    assert shop.record(planned, "BeginCompensation", fence)["waves"] == []
+    assert shop.record(planned, "Fail", fence, error={"name": "OutsideError"})["outcome"] == "Succeeded"
+    assert _free(shop)
 
 
 def test_compensation_takes_what_was_touched_newest_wave_first(shop: Shop) -> None:

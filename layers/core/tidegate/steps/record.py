@@ -103,14 +103,24 @@ def _succeed(ports: Ports, ledger: Ledger, deployment: Deployment, fence: int) -
             services=services,
             also=_now_current(ledger, deployment, targets, services, fence),
         )
-        for service in plan.services:
-            ports.registry.publish_image(
-                deployment.system, deployment.environment, service.image, service.image_uri
-            )
         announce(ports, deployment, Outcome.SUCCEEDED.event)
         _count(ports, deployment)
+    if deployment.outcome is Outcome.SUCCEEDED:
+        _publish(ports, deployment)
     _leave(ports, deployment)
     return _answer(deployment.document().to_json())
+
+
+def _publish(ports: Ports, deployment: Deployment) -> None:
+    """What runs now, for infrastructure as code to deploy. An attempt before may have recorded the success and got no
+    further; one that has handed the lock on has published, and its successor may have since."""
+    lock = Locks(ports.store, ports.clock).read(deployment.system, deployment.environment)
+    if not lock.held_by(deployment.id):
+        return
+    for service in _plan(deployment).services:
+        ports.registry.publish_image(
+            deployment.system, deployment.environment, service.image, service.image_uri
+        )
 
 
 def _now_current(
@@ -152,10 +162,13 @@ def _begin_compensation(
     event: Mapping[str, Any], ledger: Ledger, deployment: Deployment
 ) -> Mapping[str, Any]:
     """Which services may have been touched, newest wave first: those with a record of an intention."""
+    if deployment.outcome is not None:
+        # What failed came after the end was recorded, e.g. the hand-over: there is nothing to undo.
+        return _answer(deployment.document().to_json())
     plan = _plan(deployment)
     touched = {rollout.service for rollout in ledger.rollouts(deployment.id)}
     waves = waves_of(service for service in plan.changed if service.key in touched)[::-1]
-    if deployment.outcome is None and deployment.phase is not Phase.COMPENSATING:
+    if deployment.phase is not Phase.COMPENSATING:
         line = Line(
             ledger.now(), "taking every service back", detail=", ".join(k for wave in waves for k in wave)
         )
