@@ -85,7 +85,46 @@ def test_the_image_is_published_by_the_retry_when_the_first_attempt_could_not(sh
         shop.record(planned, "Succeed", fence)
     assert shop.record(planned, "Succeed", fence)["outcome"] == "Succeeded"
     assert shop.world.registry.images[SYSTEM, ENVIRONMENT, "app"].endswith(digest(2))
+    assert _free(shop)
+
+
+def test_an_end_that_could_not_be_announced_is_announced_by_the_retry(shop: Shop) -> None:
+    planned, fence = _rolled(shop)
+    shop.world.bus.fails("emit")
+    with pytest.raises(TransientError):
+        shop.record(planned, "Succeed", fence)
+    shop.record(planned, "Succeed", fence)
     assert len(shop.world.bus.of("Deployment Succeeded")) == 1
+    assert shop.world.metrics.total("Succeeded") == 1
+
+
+def test_a_dirty_failure_pages_even_if_its_first_announcement_was_throttled(shop: Shop) -> None:
+    planned, fence = _crash(shop)
+    shop.world.bus.fails("emit")
+    with pytest.raises(TransientError):
+        shop.record(planned, "Fail", fence, error=None)  # type: ignore[arg-type]
+    assert shop.world.metrics.total("FailedDirty") == 1
+    shop.record(planned, "Fail", fence, error=None)  # type: ignore[arg-type]
+    assert [detail["severity"] for detail in shop.world.bus.of("Deployment Failed")] == ["critical"]
+    assert shop.world.metrics.total("FailedDirty") == 1
+
+
+def test_no_step_frees_the_lock_of_a_dirty_failure(shop: Shop) -> None:
+    planned, fence = _crash(shop)
+    answer = shop.record(planned, "Fail", fence, error=None)  # type: ignore[arg-type]
+    shop.record(planned, "Conclude", document=answer["document"])  # type: ignore[arg-type]
+    assert not _free(shop)
+
+
+def test_a_refusal_under_the_lock_is_announced_by_the_retry(shop: Shop) -> None:
+    planned = shop.release(2)
+    fence = shop.acquire(planned)
+    document = {"outcome": "Refused", "deployment": planned["deployment"], "reason": "why"}
+    shop.world.bus.fails("emit")
+    with pytest.raises(TransientError):
+        shop.record(planned, "Conclude", fence, document=document)
+    shop.record(planned, "Conclude", fence, document=document)
+    assert len(shop.world.bus.of("Deployment Refused")) == 1
     assert _free(shop)
 
 

@@ -71,17 +71,20 @@ def _conclude(
     if deployment is None:
         _announce_unrecorded(event, ports, document)
         return _answer(document)
-    if deployment.outcome is None:
+    first = deployment.outcome is None
+    if first:
         fence = _fence(event, ports, deployment)
         deployment = ledger.end(deployment, outcome, document["reason"], fence=fence)
-        announce(ports, deployment, outcome.event)
         _count(ports, deployment)
+    if first or _unfinished(ports, deployment):
+        announce(ports, deployment, deployment.document().outcome.event)
     _leave(ports, deployment)
     return _answer(deployment.document().to_json())
 
 
 def _succeed(ports: Ports, ledger: Ledger, deployment: Deployment, fence: int) -> Mapping[str, Any]:
-    if deployment.outcome is None:
+    first = deployment.outcome is None
+    if first:
         plan = _plan(deployment)
         targets = _targets(ledger, deployment, plan)
         states = _states(ports, plan)
@@ -103,24 +106,23 @@ def _succeed(ports: Ports, ledger: Ledger, deployment: Deployment, fence: int) -
             services=services,
             also=_now_current(ledger, deployment, targets, services, fence),
         )
-        announce(ports, deployment, Outcome.SUCCEEDED.event)
         _count(ports, deployment)
-    if deployment.outcome is Outcome.SUCCEEDED:
-        _publish(ports, deployment)
+    if deployment.outcome is Outcome.SUCCEEDED and (first or _unfinished(ports, deployment)):
+        announce(ports, deployment, Outcome.SUCCEEDED.event)
+        for service in _plan(deployment).services:
+            # What runs now, for infrastructure as code to deploy.
+            ports.registry.publish_image(
+                deployment.system, deployment.environment, service.image, service.image_uri
+            )
     _leave(ports, deployment)
     return _answer(deployment.document().to_json())
 
 
-def _publish(ports: Ports, deployment: Deployment) -> None:
-    """What runs now, for infrastructure as code to deploy. An attempt before may have recorded the success and got no
-    further; one that has handed the lock on has published, and its successor may have since."""
+def _unfinished(ports: Ports, deployment: Deployment) -> bool:
+    """Whether an attempt before recorded the end and may have got no further: handing the lock on comes last. After
+    that nothing is said twice, and no image is published over the one of a successor."""
     lock = Locks(ports.store, ports.clock).read(deployment.system, deployment.environment)
-    if not lock.held_by(deployment.id):
-        return
-    for service in _plan(deployment).services:
-        ports.registry.publish_image(
-            deployment.system, deployment.environment, service.image, service.image_uri
-        )
+    return lock.held_by(deployment.id)
 
 
 def _now_current(
@@ -179,17 +181,20 @@ def _begin_compensation(
 def _fail(
     event: Mapping[str, Any], ports: Ports, ledger: Ledger, deployment: Deployment
 ) -> Mapping[str, Any]:
-    if deployment.outcome is None:
+    first = deployment.outcome is None
+    if first:
         outcome, explanation, services = _how_it_failed(event, ports, ledger, deployment)
         fence = _fence(event, ports, deployment)
         also: list[Write] = []
         if deployment.release and deployment.plan is not None and fence is not None:
             also = _failed_standing(ledger, deployment)
         deployment = ledger.end(deployment, outcome, explanation, fence=fence, services=services, also=also)
-        announce(ports, deployment, deployment.document().outcome.event)
         _count(ports, deployment)
-    if deployment.outcome is not Outcome.FAILED_DIRTY:
-        _leave(ports, deployment)
+    ended = deployment.document().outcome
+    # An end that another step recorded is that step's to announce: this one is there when it could not.
+    if first or (ended.failed and _unfinished(ports, deployment)):
+        announce(ports, deployment, ended.event)
+    _leave(ports, deployment)
     return _answer(deployment.document().to_json())
 
 
@@ -297,6 +302,9 @@ def _fence(event: Mapping[str, Any], ports: Ports, deployment: Deployment) -> in
 
 
 def _leave(ports: Ports, deployment: Deployment) -> None:
+    """The queue and the lock; FailedDirty keeps it until a person has looked."""
+    if deployment.outcome is Outcome.FAILED_DIRTY:
+        return
     Locks(ports.store, ports.clock).leave(deployment.system, deployment.environment, deployment.id)
     release(ports, deployment.system, deployment.environment, deployment.id)
 
