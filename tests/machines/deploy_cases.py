@@ -240,6 +240,15 @@ RECOVERED = [
     ),
     *(
         deploy(
+            f"there is nothing to recover, it had ended {outcome}",
+            {"Plan": [planned(outcome)], "Fail": [recorded(outcome)]},
+            [*PLAN, *FAIL, outcome],
+            outcome,
+        )
+        for outcome in ("FailedClean", "FailedDirty")
+    ),
+    *(
+        deploy(
             f"the dead run had recorded {outcome}",
             {
                 "Plan": [planned("Recover", ["api"])],

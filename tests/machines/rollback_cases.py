@@ -126,6 +126,15 @@ CHANGED_NOTHING = [
     ),
     *(
         rollback(
+            f"there is nothing to recover, it had ended {outcome}",
+            {"PlanRollback": [planned(outcome)], "Fail": [recorded(outcome)]},
+            [*PLAN, *FAIL, outcome],
+            outcome,
+        )
+        for outcome in ("FailedClean", "FailedDirty")
+    ),
+    *(
+        rollback(
             f"the dead run had recorded {outcome}",
             {**RECOVER, "TakeOver": [NOT_OWNER], "Fail": [recorded(outcome)]},
             [*TAKE_OVER, *FAIL, "Unchanged"],
