@@ -84,6 +84,9 @@ def _broken(pair: Pair, roles: Roles, cloud: SampleCloud, names: list[str]) -> s
 
 def _play(pair: Pair, roles: Roles, cloud: SampleCloud, name: str) -> str | None:
     began = time.time()
+    # What was heard in an earlier play proves nothing in this one.
+    scenarios._announcements(cloud)
+    scenarios._heard_so_far.clear()
     try:
         with roles.lacking(pair):
             scenarios.run(name, cloud)
