@@ -36,8 +36,8 @@ lock: ## pin the requirements again (needs uv)
 demo: setup ## the main job, in the embedded cloud, in two minutes
 	$(BIN)/tidegate demo
 
-test: setup ## every test this machine can run
-	$(BIN)/pytest
+test: setup ## every test, two side by side: half of their time is waiting
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 unit: setup ## the tests that need nothing but Python, in seconds
 	$(BIN)/pytest tests/unit -q

@@ -21,7 +21,7 @@ from tests.support.waiting import wait_until
 
 Scenario = Callable[[SampleCloud], None]
 SCENARIOS: dict[str, Scenario] = {}
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 def scenario(function: Scenario) -> Scenario:
