@@ -6,6 +6,7 @@ import copy
 import json
 from typing import Any
 
+import botocore.session
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,6 +75,15 @@ class TestWithImages:
         assert "tags" not in with_images(definition(tags=[{"key": "a", "value": "b"}]), {}), (
             "tags are the caller's: RegisterTaskDefinition takes them beside the content"
         )
+
+
+def test_every_field_that_ecs_takes_is_kept() -> None:
+    """`REGISTER_FIELDS` against botocore's model: a field that ECS learns must not be lost by the next release."""
+    model = botocore.session.get_session().get_service_model("ecs")
+    takes = set(model.operation_model("RegisterTaskDefinition").input_shape.members)
+    gives = set(model.shape_for("TaskDefinition").members)
+    assert takes - {"tags"} == REGISTER_FIELDS
+    assert gives >= REGISTER_FIELDS
 
 
 values = st.one_of(

@@ -82,6 +82,14 @@ def test_a_password_in_json_does_not_survive(name: str, password: str, around: s
     assert password[:-1] not in redacted(document[:half])
 
 
+def test_no_part_of_a_password_stands_behind_a_quote_of_its_own() -> None:
+    """`_VALUE`'s `\\\\.`: an escaped quote ends nothing."""
+    document = {"password": 'one"two, three', "user": "app"}
+    assert redacted(json.dumps(document)) == '{"password": ***, "user": "app"}'
+    nested = redacted(json.dumps({"message": json.dumps(document)}))
+    assert not {"one", "two", "three"} & set(nested.replace(",", " ").replace('"', " ").split())
+
+
 @given(passwords)
 def test_a_quoted_password_with_spaces_does_not_survive(password: str) -> None:
     spaced = "correct horse " + password.replace('"', "").replace("\\", "")

@@ -117,7 +117,7 @@ def test_previous_is_the_last_success_before_the_current_one(
 def test_previous_is_never_the_current_one_nor_one_that_did_not_last(
     standings: list[Standing], current: int
 ) -> None:
-    """`previous_release`: the verdict, `release != current`, the limit in time, and that it is the last."""
+    """`previous_release`: the verdict, the limit in time, and that it is the last."""
     found = previous_release(standings, current)
     now = next(((entry.at, entry.release) for entry in standings if entry.release == current), None)
     eligible = [

@@ -11,8 +11,8 @@ examples:
 - joining without a condition on the lock (`acquire`'s last branch): a deployment joins a queue whose lock was freed
   since it was read ("nobody waits for a free lock").
 
-A hand-over that does not check the waiter's token (`_pass_on`'s `still`) is found as well ("it is told at the token
-it waits with"). `test_locks.py` goes through the pairs of writers one by one, call by call.
+A hand-over that does not check the waiter's token (`_pass_on`'s `still`) is found in most runs ("it is told at the
+token it waits with"), and always by `test_locks.py`, which goes through the pairs of writers one by one, call by call.
 """
 
 from __future__ import annotations
