@@ -34,7 +34,7 @@ def a_run_that_dies_again_and_again_is_given_up(cloud: SampleCloud) -> None:
             done = _now(cloud, deployment)
             assert done.outcome is Outcome.FAILED_DIRTY, done.explanation
             assert not cloud.lock_is_free()
-            scenarios._heard(cloud, "Lock Stuck", deployment.id)
+            scenarios.heard(cloud, "Lock Stuck", deployment.id)
         finally:
             # What docs/operations.md asks of a person, once the services are as they should be.
             release(cloud.ports, sample.SYSTEM, sample.ENVIRONMENT, deployment.id)
@@ -87,7 +87,7 @@ def a_lock_handed_to_a_dead_run_passes_on(cloud: SampleCloud) -> None:
         cloud.announce(one)
         first = scenarios._rolling(cloud, cloud.arrived(one))
         cloud.announce(two)
-        second = scenarios._queued(cloud, cloud.arrived(two))
+        second = scenarios.queued(cloud, cloud.arrived(two))
         cloud.client("stepfunctions").stop_execution(executionArn=second.execution)
     assert scenarios._ended(cloud, first).outcome is Outcome.SUCCEEDED
     cloud.wait_for_free_lock()

@@ -415,6 +415,15 @@ class TestRolloutsAndReports:
         report = FailureReport("api", "why", ({"task": "t", "exit_code": None, "logs": []},), ("e",), ("a",))
         shop.ledger.save_report("D1", report)
         assert shop.ledger.reports("D1") == [report]
+
+    def test_a_failed_way_back_does_not_replace_the_cause(self, shop: Shop) -> None:
+        cause = FailureReport("api", "the release crashed")
+        second = FailureReport("api", "so did the one before", direction=Direction.REVERT)
+        shop.ledger.save_report("D1", second)
+        shop.ledger.save_report("D1", cause)
+        assert shop.ledger.reports("D1") == [cause, second]
+
+    def test_of_another_deployment_there_are_none(self, shop: Shop) -> None:
         assert shop.ledger.reports("D2") == []
 
 

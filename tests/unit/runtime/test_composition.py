@@ -95,7 +95,7 @@ def test_a_session_connects_to_the_table_that_is_named_like_the_stack(
         ports.metrics.count("Nothing")
     service, options = asked[0]
     assert (service, options["region_name"]) == ("dynamodb", "eu-west-1")
-    assert options["config"].retries["total_max_attempts"] == 4
+    assert options["config"].retries["total_max_attempts"] == 3
     assert capsys.readouterr().out == ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tidegate.domain.errors import LostLockError, OutsideError, TransientError
 from tidegate.domain.outcome import Outcome
-from tidegate.domain.release import Verdict
+from tidegate.domain.release import Standing, Verdict
 from tidegate.ledger.locks import Locks
 from tidegate.steps import record
 
@@ -273,6 +273,22 @@ def test_a_rollback_marks_what_it_left_and_keeps_the_order(shop: Shop) -> None:
     assert verdicts == {0: Verdict.SUCCEEDED, 1: Verdict.SUCCEEDED, 2: Verdict.ROLLED_BACK}
     again = shop.plan(step="PlanRollback")
     assert shop.deployment(again).release_name == "r0", "a second rollback goes further back"
+
+
+def test_a_rollback_over_a_hundred_releases_fits_one_transaction(shop: Shop) -> None:
+    shop.go_out(2)
+    for number in range(2, 120):
+        standing = Standing(number, Verdict.SUCCEEDED, "D", f"2026-03-02T10:00:00.{number:03d}Z")
+        shop.ledger.adopt(SYSTEM, ENVIRONMENT, standing)
+    shop.go_out(3)
+    back = shop.plan(step="PlanRollback", to="r1")
+    fence = shop.acquire(back, "back")
+    for service in ("api", "worker"):
+        shop.roll(back, service, fence)
+        shop.world.containers.complete(f"shop-{service}")
+    assert shop.record(back, "Succeed", fence)["outcome"] == "Succeeded"
+    further = shop.plan(step="PlanRollback")
+    assert shop.deployment(further).release_name == "r0"
 
 
 def test_a_failed_release_is_remembered_as_failed(shop: Shop) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 2
 READ_SECONDS = 6
-ATTEMPTS = 4  # worst case for one call: 4 * (2 + 6) s and the back-off, inside a function's 60 s
+ATTEMPTS = 3  # worst case for one call: 3 * (2 + 6) s and the back-off, inside a function's 30 s
 
 
 class Clients:

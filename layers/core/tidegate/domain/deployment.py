@@ -135,13 +135,15 @@ class Line:
 @dataclass(frozen=True, slots=True)
 class FailureReport:
     """Why one service did not come up: `tasks` are `{"task", "reason", "stop_code", "container", "exit_code", "logs"}`
-    of those that stopped, newest first; `events` are lines of the service's own log, `alarms` names in ALARM."""
+    of those that stopped, newest first; `events` are lines of the service's own log, `alarms` names in ALARM,
+    `direction` tells a release that failed from a way back that failed."""
 
     service: str
     reason: str
     tasks: tuple[Mapping[str, Any], ...] = ()
     events: tuple[str, ...] = ()
     alarms: tuple[str, ...] = ()
+    direction: Direction = Direction.ROLL
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -150,6 +152,7 @@ class FailureReport:
             "tasks": [dict(task) for task in self.tasks],
             "events": list(self.events),
             "alarms": list(self.alarms),
+            "direction": self.direction.value,
         }
 
     @classmethod
@@ -160,6 +163,7 @@ class FailureReport:
             tuple(item["tasks"]),
             tuple(item["events"]),
             tuple(item["alarms"]),
+            Direction(item.get("direction", Direction.ROLL)),
         )
 
     def summary(self) -> str:

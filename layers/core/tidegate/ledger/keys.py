@@ -47,8 +47,8 @@ def rollout(deployment_id: str, service: str, direction: str) -> Key:
     return Key(f"DEPLOYMENT#{deployment_id}", f"ROLLOUT#{service}#{direction}")
 
 
-def report(deployment_id: str, service: str) -> Key:
-    return Key(f"DEPLOYMENT#{deployment_id}", f"REPORT#{service}")
+def report(deployment_id: str, service: str, direction: str) -> Key:
+    return Key(f"DEPLOYMENT#{deployment_id}", f"REPORT#{service}#{direction}")
 
 
 def lock(system: str, environment: str) -> Key:

@@ -163,11 +163,15 @@ class Ledger:
         self._write(deployment, writes, fence)
 
     def save_report(self, deployment_id: str, report: FailureReport) -> None:
-        self._store.transact([Put(keys.report(deployment_id, report.service), report.to_json())])
+        key = keys.report(deployment_id, report.service, report.direction.value)
+        self._store.transact([Put(key, report.to_json())])
 
     def reports(self, deployment_id: str) -> list[FailureReport]:
+        """Why it failed: what did not roll first, then what did not come back."""
         items = self._store.query(f"DEPLOYMENT#{deployment_id}", "REPORT#")
-        return [FailureReport.from_json(item) for item in items]
+        return sorted(
+            map(FailureReport.from_json, items), key=lambda report: report.direction is Direction.REVERT
+        )
 
     # --- releases
 

@@ -55,8 +55,9 @@ def _take_over(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     """`{"outcome": "Taken", "fence"}`, `{"outcome": "Wait", "seconds"}` or `{"outcome": "NotOwner"}`."""
     ledger, locks = Ledger(ports.store, ports.clock), Locks(ports.store, ports.clock)
     deployment = _deployment(event, ledger)
-    lock = locks.read(deployment.system, deployment.environment)
+    # Out of the queue first: behind a look at the lock, a hand-over could still make it the owner.
     locks.leave(deployment.system, deployment.environment, deployment.id)
+    lock = locks.read(deployment.system, deployment.environment)
     if not lock.held_by(deployment.id):
         return {"outcome": "NotOwner", "fence": -1, "seconds": 0}
     if lock.execution == event["execution"]:

@@ -28,6 +28,9 @@ from tidegate.ports import Ports, Write
 from tidegate.steps.announce import announce
 
 _REASON_LIMIT = 1000
+# A transaction takes 100 writes. Older ones than these stay Succeeded; being later than what is current, they are
+# neither gone back to nor brought back by an event all the same.
+_LEFT_AT_MOST = 50
 NOT_RECORDED = "Drifted"
 # The cause was cut by the state machine, so it may not parse as a whole.
 _ERROR_MESSAGE = re.compile(r'\s*\{\s*"errorMessage"\s*:\s*("(?:[^"\\]|\\.)*")')
@@ -151,11 +154,12 @@ def _now_current(
             for known in ledger.standings(*place)
             if known.release != number and known.verdict is Verdict.SUCCEEDED and known.at > standing.at
         ]
+        newest = sorted(left, key=lambda known: known.at, reverse=True)[:_LEFT_AT_MOST]
         writes += [
             ledger.standing_write(
                 *place, replace(known, verdict=Verdict.ROLLED_BACK, deployment=deployment.id)
             )
-            for known in left
+            for known in newest
         ]
     return writes
 

@@ -23,7 +23,7 @@ def report_failure(
     """Put the report of one service into the ledger; gives `{"service", "outcome", "summary"}`."""
     key, outcome, reason = event["service"], event["outcome"], event.get("reason") or ""
     rollout = ledger.rollout(deployment.id, key, Direction(event["direction"]))
-    report = gather(ports, deployment, key, rollout, reason)
+    report = replace(gather(ports, deployment, key, rollout, reason), direction=Direction(event["direction"]))
     ledger.save_report(deployment.id, report)
     line = Line(ledger.now(), "rollout failed", key, report.summary())
     if rollout is not None:
