@@ -220,6 +220,19 @@ class TestReport:
         answer = roll_service.run({**event, "outcome": "Stuck", "reason": "AccessDenied"}, shop.world.ports)
         assert answer["summary"] == "api: AccessDenied"
 
+    def test_of_a_function_that_failed_has_its_message_only(self, rolling: tuple[Shop, Any, int]) -> None:
+        shop, planned, fence = rolling
+        event = {
+            "step": "Report",
+            **shop.place(planned),
+            "service": "api",
+            "direction": "Roll",
+            "fence": fence,
+        }
+        cause = 'OutsideError: {"errorMessage": "ecs says \\"no\\"", "errorType": "OutsideError", "stackTrace": ["/var'
+        answer = roll_service.run({**event, "outcome": "Stuck", "reason": cause}, shop.world.ports)
+        assert answer["summary"] == 'api: OutsideError: ecs says "no"'
+
     def test_keeps_the_rollouts_outcome(self, rolling: tuple[Shop, Any, int]) -> None:
         shop, planned, fence = rolling
         self._failed(shop, planned, fence)

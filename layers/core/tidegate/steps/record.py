@@ -7,12 +7,11 @@ the previous state is back and ends the run FailedClean or FailedDirty. Each may
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from tidegate.domain.causes import readable
 from tidegate.domain.deployment import Current, Deployment, Line, Machine, Phase
 from tidegate.domain.errors import NotFoundError
 from tidegate.domain.ids import deployment_id
@@ -32,8 +31,6 @@ _REASON_LIMIT = 1000
 # neither gone back to nor brought back by an event all the same.
 _LEFT_AT_MOST = 50
 NOT_RECORDED = "Drifted"
-# The cause was cut by the state machine, so it may not parse as a whole.
-_ERROR_MESSAGE = re.compile(r'\s*\{\s*"errorMessage"\s*:\s*("(?:[^"\\]|\\.)*")')
 
 
 def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
@@ -237,20 +234,16 @@ def _why(event: Mapping[str, Any], ledger: Ledger, deployment: Deployment) -> st
     reports = ledger.reports(deployment.id)
     if reports:
         return "; ".join(report.summary() for report in reports)[:_REASON_LIMIT]
-    return _error_text(event) or "its execution ended without an outcome"
+    fallback = "its execution ended without an outcome" if deployment.recoveries else "a service did not roll"
+    return _error_text(event) or fallback
 
 
 def _error_text(event: Mapping[str, Any]) -> str:
-    """What a Catch caught, in one sentence. The cause of a failed Lambda function is JSON with its message and a
-    stack trace (Lambda developer guide, "Lambda function errors in Python"); only the message is for people."""
+    """What a Catch caught, in one sentence."""
     error = event.get("error") or {}
     if not error:
         return ""
-    cause = str(error.get("cause") or "")
-    match = _ERROR_MESSAGE.match(cause)
-    if match is not None:
-        cause = json.loads(match[1])
-    return f"{error.get('name', 'error')}: {cause}"[:_REASON_LIMIT].rstrip(": ")
+    return readable(f"{error.get('name', 'error')}: {error.get('cause') or ''}")[:_REASON_LIMIT].rstrip(": ")
 
 
 def _way_back(ledger: Ledger, deployment: Deployment, service: ServicePlan) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from tidegate.domain.causes import readable
 from tidegate.domain.deployment import Deployment, FailureReport, Line, Rollout
 from tidegate.domain.redaction import redacted
 from tidegate.domain.rollout import Direction, ServiceState
@@ -21,7 +22,7 @@ def report_failure(
     event: Mapping[str, Any], ports: Ports, ledger: Ledger, deployment: Deployment
 ) -> Mapping[str, Any]:
     """Put the report of one service into the ledger; gives `{"service", "outcome", "summary"}`."""
-    key, outcome, reason = event["service"], event["outcome"], event.get("reason") or ""
+    key, outcome, reason = event["service"], event["outcome"], readable(event.get("reason") or "")
     rollout = ledger.rollout(deployment.id, key, Direction(event["direction"]))
     report = replace(gather(ports, deployment, key, rollout, reason), direction=Direction(event["direction"]))
     ledger.save_report(deployment.id, report)
