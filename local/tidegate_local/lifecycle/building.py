@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from tidegate_local.lifecycle import environment
+from tidegate_local.lifecycle import environment, processes
 from tidegate_local.lifecycle.checkout import Checkout
 from tidegate_local.lifecycle.errors import LocalError, failed
 from tidegate_local.lifecycle.locking import exclusive
@@ -93,24 +93,14 @@ def run(
     checkout.temporary.mkdir(parents=True, exist_ok=True)
     what = " ".join(command[1:4]).removeprefix("-m ")
     path = checkout.log(log)
-    with path.open("ab") as output:
-        try:
-            ended = subprocess.run(
-                command,
-                env=environ,
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                timeout=seconds,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise failed(f"{what} did not end within {seconds:g} s", path) from None
-        except OSError as error:
-            raise LocalError(f"{what} cannot be run: {error}") from error
-    if ended.returncode != 0:
-        raise failed(f"{what} ended with exit code {ended.returncode}", path)
+    try:
+        exit_code = processes.run(command, environ=environ, log=path, folder=folder, seconds=seconds)
+    except subprocess.TimeoutExpired:
+        raise failed(f"{what} did not end within {seconds:g} s", path) from None
+    except OSError as error:
+        raise LocalError(f"{what} cannot be run: {error}") from error
+    if exit_code != 0:
+        raise failed(f"{what} ended with exit code {exit_code}", path)
 
 
 def _files(places: Iterable[Path]) -> Iterator[Path]:

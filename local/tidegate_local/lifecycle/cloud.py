@@ -151,7 +151,8 @@ def _start_and_fill(checkout: Checkout, options: Options, say: Say) -> Cloud:
     started: Cloud | None = None
     try:
         # The server imports for seconds: it may do so while sam builds.
-        started = _start(checkout, options)
+        with processes.uninterrupted():
+            started = _start(checkout, options)
         say(f"starting the embedded cloud at {options.endpoint_url}")
         return _fill(checkout, started, say)
     except BaseException:

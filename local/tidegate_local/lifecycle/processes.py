@@ -6,30 +6,83 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 PAUSE_SECONDS = 0.05
 ORDERLY_SECONDS = 10.0
 _PROC = Path("/proc")
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 
 def start(command: Sequence[str], *, environ: Mapping[str, str], log: Path, folder: Path) -> int:
     """Start `command` in the background, as leader of a new session; returns its process id."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
-        process = subprocess.Popen(
-            command,
-            env=dict(environ),
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = _spawn(command, environ, output, folder)
     # It outlives us on purpose; Popen would warn of that when it is collected.
     process.returncode = 0
     return process.pid
+
+
+def run(
+    command: Sequence[str], *, environ: Mapping[str, str], log: Path, folder: Path, seconds: float
+) -> int:
+    """Run `command` to its end; returns its exit code. Whatever ends the wait ends it too, with all it started.
+
+    Raises `subprocess.TimeoutExpired` after `seconds`, and `OSError` where it cannot be started.
+    """
+    with log.open("ab") as output, uninterrupted() as pending:
+        process = _spawn(command, environ, output, folder)
+        try:
+            pending()
+            return process.wait(seconds)
+        finally:
+            if process.poll() is None:
+                _signal(os.killpg, process.pid, signal.SIGKILL)
+                process.wait(ORDERLY_SECONDS)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[Callable[[], None]]:
+    """SIGINT and SIGTERM wait until the callable that is given, or the end of the block, lets them through.
+
+    For the moment between a process being there and being known: one that comes just then would leave it behind.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    came: list[int] = []
+    handlers = {
+        number: signal.signal(number, lambda came_as, _: came.append(came_as)) for number in _INTERRUPTS
+    }
+
+    def let_through() -> None:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        while came:
+            signal.raise_signal(signal.Signals(came.pop(0)))
+
+    try:
+        yield let_through
+    finally:
+        let_through()
+
+
+def _spawn(
+    command: Sequence[str], environ: Mapping[str, str], output: IO[bytes], folder: Path
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        env=dict(environ),
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
 def runs(pid: int, marker: str) -> bool:
