@@ -78,7 +78,8 @@ def prepare_environment(settings: Settings) -> Path:
     scratch = settings.state_dir / f"scratch-{settings.port}"
     shutil.rmtree(scratch, ignore_errors=True)  # of a process that was killed
     for folder in ("tmp", "state", "s3"):
-        (scratch / folder).mkdir(parents=True)
+        # A worker of one that was killed may write there until it notices: what it leaves does no harm.
+        (scratch / folder).mkdir(parents=True, exist_ok=True)
     os.environ.update(
         AUTH=str(settings.iam).lower(),
         AWS_ACCESS_KEY_ID="test",
