@@ -33,6 +33,10 @@ REGISTER_FIELDS = frozenset(
     }
 )
 
+# Tags on every revision that Tidegate registers: who made it, for which release.
+DEPLOYMENT_TAG = "tidegate:deployment"
+RELEASE_TAG = "tidegate:release"
+
 
 def shape(task_definition: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a task definition that decides what runs: what can be registered again."""

@@ -11,17 +11,21 @@ from typing import Any
 
 from tidegate.domain.errors import NotFoundError, RefusalError
 from tidegate.domain.manifest import EnvironmentView, parse_manifest
-from tidegate.domain.plan import Plan, ServicePlan, differences, same_shape, shape, with_images
+from tidegate.domain.plan import (
+    DEPLOYMENT_TAG,
+    Plan,
+    ServicePlan,
+    differences,
+    same_shape,
+    shape,
+    with_images,
+)
 from tidegate.domain.release import Release, Standing, Verdict, previous_release
 from tidegate.domain.request import DeployRequest, RollbackRequest
 from tidegate.ledger.records import Ledger
 from tidegate.ports import Ports, TaskDefinition
 from tidegate.steps.images import ResolvedImage, resolve_images, wanted_of_release
 from tidegate.steps.services import Busy, ServiceFacts, read_services
-
-# Tags on every revision that Tidegate registers: who made it, for which release.
-DEPLOYMENT_TAG = "tidegate:deployment"
-RELEASE_TAG = "tidegate:release"
 
 
 @dataclass(frozen=True, slots=True)

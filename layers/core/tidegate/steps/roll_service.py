@@ -13,12 +13,11 @@ from typing import Any
 
 from tidegate.domain.deployment import Deployment, Line, Rollout
 from tidegate.domain.errors import LostLockError, NotFoundError, OutsideError
-from tidegate.domain.plan import same_shape, shape, with_images
+from tidegate.domain.plan import DEPLOYMENT_TAG, RELEASE_TAG, same_shape, shape, with_images
 from tidegate.domain.rollout import Direction, EcsDeployment, ServiceState, judge
 from tidegate.ledger.locks import Locks
 from tidegate.ledger.records import Ledger
 from tidegate.ports import Ports
-from tidegate.steps.planning import DEPLOYMENT_TAG, RELEASE_TAG
 from tidegate.steps.reporting import report_failure
 
 
