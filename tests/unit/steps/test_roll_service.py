@@ -12,6 +12,9 @@ from tidegate.steps import roll_service
 
 from tests.unit.steps.conftest import ENVIRONMENT, REPOSITORY, SYSTEM, Shop, digest
 
+# What one start of a rollout writes: the intention, the revision, the ECS deployment, the token.
+WRITES = 4
+
 
 @pytest.fixture
 def rolling(shop: Shop) -> tuple[Shop, Any, int]:
@@ -60,14 +63,13 @@ def test_a_retry_adopts_what_the_attempt_before_began(
     assert len(shop.world.containers.service("shop-api").deployments) == 2
 
 
-@pytest.mark.parametrize("number", range(1, 12))
+@pytest.mark.parametrize("number", range(1, WRITES + 1))
 def test_a_crash_at_any_write_of_the_ledger_converges(rolling: tuple[Shop, Any, int], number: int) -> None:
     shop, planned, fence = rolling
     before = shop.world.store.called("transact")
     shop.roll(planned, "worker", fence)
     writes = shop.world.store.called("transact") - before
-    if number > writes:
-        return
+    assert writes == WRITES, "each of them has to be cut off once"
     original, count = shop.world.store.transact, 0
 
     def crash(*args: Any) -> None:
@@ -106,7 +108,6 @@ def test_the_lock_is_read_again_right_before_ecs_is_changed(rolling: tuple[Shop,
 
     def lose(*args: Any) -> Any:
         made = register(*args)
-        shop.world.store.fails  # noqa: B018 - the store itself stays well
         locks.take_over(SYSTEM, ENVIRONMENT, planned["deployment"], "arn:other")
         return made
 
