@@ -16,9 +16,11 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tidegate_local import engine
 from tidegate_local.faults import FaultBoard
 from tidegate_local.settings import ACCOUNT, Pace, Settings
 
@@ -48,21 +50,23 @@ def parse(arguments: Sequence[str] | None) -> Settings:
     parser.add_argument("--iam", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--ecs-events", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--docker", action=argparse.BooleanOptionalAction, default=False)
-    parser.add_argument(
-        "--task-start-seconds", type=float, default=Pace().start, help="PENDING takes this long"
-    )
-    parser.add_argument("--steady-seconds", type=float, default=Pace().steady, help="RUNNING until healthy")
+    parser.add_argument("--task-start-seconds", type=float, help="PENDING takes this long")
+    parser.add_argument("--steady-seconds", type=float, help="RUNNING until healthy")
     parser.add_argument("--without", action="append", default=[], metavar="MEND", help="leave a mend out")
     given = parser.parse_args(arguments)
-    if given.docker:
-        parser.error("tasks are simulated; containers are not supported yet")
+    pace = Pace.of_containers() if given.docker else Pace()
+    for name, seconds in {"start": given.task_start_seconds, "steady": given.steady_seconds}.items():
+        if seconds is not None:
+            pace = replace(pace, **{name: seconds})
     return Settings(
         port=given.port,
         region=given.region,
         state_dir=given.state_dir.resolve(),
         iam=given.iam,
         ecs_events=given.ecs_events,
-        pace=Pace(start=given.task_start_seconds, steady=given.steady_seconds),
+        docker=given.docker,
+        docker_host=engine.address() if given.docker else "",
+        pace=pace,
         without=frozenset(given.without),
     )
 
@@ -86,7 +90,7 @@ def prepare_environment(settings: Settings) -> Path:
         AWS_SECRET_ACCESS_KEY="test",  # noqa: S106 -- the documented key pair
         AWS_ENDPOINT_URL=f"http://127.0.0.1:{settings.port}",
         BIND_HOST="127.0.0.1",
-        DOCKER_HOST="unix:///nonexistent",
+        DOCKER_HOST="unix:///nonexistent",  # also with Docker: see Settings.docker_host
         GATEWAY_PORT=str(settings.port),
         IOT_MTLS_ENABLED="0",
         LAMBDA_EXECUTOR="local",

@@ -15,6 +15,7 @@ from tidegate_local.mends import (
     async_invocation,
     error_names,
     iam_resources,
+    registry_address,
     rule_dead_letters,
     table_settings,
     task_definitions,
@@ -32,8 +33,8 @@ REGISTRY: dict[str, Callable[[], None]] = {
     "task_definitions": task_definitions.install,
     "warm_functions": warm_functions.install,
 }
-ECS = "ecs"
-NAMES = (ECS, *REGISTRY, *states.PARTS)
+ECS, REGISTRY_ADDRESS = "ecs", "registry_address"
+NAMES = (ECS, REGISTRY_ADDRESS, *REGISTRY, *states.PARTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,8 @@ def install(settings: Settings, board: FaultBoard) -> Installed:
     for name, mend in REGISTRY.items():
         if name not in settings.without:
             mend()
+    if settings.docker and REGISTRY_ADDRESS not in settings.without:
+        registry_address.install(settings.registry)
     outbox = Outbox(events.deliver, silent=not settings.ecs_events)
     scheduler = Scheduler(board, settings.pace, outbox)
     if ECS not in settings.without:
