@@ -1,4 +1,4 @@
-"""The simulation sewn into MiniStack's ECS: its API stays, its service scheduler is ours.
+"""Our service scheduler sewn into MiniStack's ECS: its API stays, also its containers are ours.
 
 On AWS a deployment takes time, can fail, and is tracked by its id in `startedBy` (ECS developer guide).
 MiniStack without Docker completes every deployment inside UpdateService, names the service in
@@ -12,11 +12,10 @@ from typing import Any
 from ministack.core.responses import error_response_json, json_response
 from ministack.services import ecs
 
-from tidegate_local.ecs import service_deployments, tasks
+from tidegate_local.ecs import service_deployments
 from tidegate_local.ecs.records import Record, primary
-from tidegate_local.ecs.scheduler import Scheduler, begin_tasks
+from tidegate_local.ecs.scheduler import Scheduler
 from tidegate_local.seam import Handler, expect_attributes, graft
-from tidegate_local.settings import Pace
 
 READ_UNDER_LOCK = (
     "DescribeServices",
@@ -29,7 +28,7 @@ READ_UNDER_LOCK = (
 )
 
 
-def install(scheduler: Scheduler, pace: Pace) -> None:
+def install(scheduler: Scheduler) -> None:
     """Replace MiniStack's ECS scheduling. Raises `MendDoesNotFitError`."""
     expect_attributes(
         ecs, "_services", "_tasks", "_task_defs", "_clusters", "_sanitize", "_iso", "_bump_task_version",
@@ -51,7 +50,7 @@ def install(scheduler: Scheduler, pace: Pace) -> None:
         _mark_task_stopped(scheduler),
         signature="(task_arn, task, reason, stop_code, exit_code=None)",
     )
-    _replace(scheduler, "RunTask", "_run_task", lambda original: _run_task(original, scheduler, pace))
+    _replace(scheduler, "RunTask", "_run_task", lambda original: _run_task(original, scheduler))
     _replace(scheduler, "CreateService", "_create_service", _create_service)
     _replace(scheduler, "UpdateService", "_update_service", _update_service)
     for action in READ_UNDER_LOCK:
@@ -89,16 +88,16 @@ def _locked(scheduler: Scheduler, handler: Handler) -> Handler:
 
 def _mark_task_stopped(scheduler: Scheduler) -> Handler:
     def mark(_arn: str, task: Record, reason: str, stop_code: str, exit_code: int | None = None) -> bool:  # noqa: ARG001 -- the shape of what it replaces
-        if task["lastStatus"] == "STOPPED":
+        if task["lastStatus"] in ("STOPPING", "STOPPED"):
             return False
-        tasks.stop(task, scheduler.outbox, code=stop_code, reason=reason)
+        scheduler.tasks.stop(task, code=stop_code, reason=reason)
         scheduler.wake()
         return True
 
     return mark
 
 
-def _run_task(original: Handler, scheduler: Scheduler, pace: Pace) -> Handler:
+def _run_task(original: Handler, scheduler: Scheduler) -> Handler:
     def run_task(data: Record) -> Any:
         refusal = _refuse_task_definition(data.get("taskDefinition", ""))
         if refusal:
@@ -109,8 +108,7 @@ def _run_task(original: Handler, scheduler: Scheduler, pace: Pace) -> Handler:
         answer = original(data)
         if answer[0] >= 400:
             return answer
-        records = begin_tasks(answer, pace, scheduler.outbox)
-        scheduler.wake()
+        records = scheduler.begin_tasks(answer)
         return json_response({"tasks": [ecs._sanitize(record) for record in records], "failures": []})
 
     return run_task

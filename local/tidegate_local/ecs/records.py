@@ -70,6 +70,11 @@ def tasks_of(service: Record) -> list[Record]:
     ]
 
 
+def belongs_to_service(task: Record) -> bool:
+    """Whether the service scheduler started it; others were started by RunTask."""
+    return str(task.get("group", "")).startswith("service:")
+
+
 def live(tasks: list[Record], deployment_id: str | None = None) -> list[Record]:
     """Those that were not stopped, of one deployment or of all."""
     return [

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ministack.services import ecs
 
-from tidegate_local.ecs import service_deployments, tasks
+from tidegate_local.ecs import service_deployments
 from tidegate_local.ecs.announcements import Outbox
 from tidegate_local.ecs.records import (
     Record,
@@ -26,6 +26,7 @@ from tidegate_local.ecs.records import (
     say,
     tasks_of,
 )
+from tidegate_local.ecs.tasks import Tasks
 from tidegate_local.faults import Fault, FaultBoard
 from tidegate_local.settings import Pace
 
@@ -39,6 +40,7 @@ class Rollout:
     board: FaultBoard
     pace: Pace
     outbox: Outbox
+    tasks: Tasks
 
     def step(self, service: Record) -> bool:
         """Bring the service one step further; True while something is still moving."""
@@ -56,8 +58,10 @@ class Rollout:
         recount(service)
         if current["rolloutState"] == "IN_PROGRESS" and self._steady(service, current):
             self._complete(service, current)
-        return current["rolloutState"] == "IN_PROGRESS" or any(
-            not task.get("_healthy") for task in live(tasks_of(service))
+        own = live(tasks_of(service))
+        lacks = current["rolloutState"] != "FAILED" and len(own) < service["desiredCount"]
+        return (
+            current["rolloutState"] == "IN_PROGRESS" or lacks or any(not task.get("_healthy") for task in own)
         )
 
     def abandon(self, service: Record, reason: str) -> None:
@@ -158,36 +162,29 @@ class Rollout:
     # -- tasks -------------------------------------------------------------------------------------
 
     def _advance(self, service: Record, task: Record) -> None:
-        if task["lastStatus"] not in ("PENDING", "RUNNING") or time.monotonic() < task.get("_due", 0.0):
-            return
         deployment = next((e for e in service["deployments"] if e["id"] == task["_deployment_id"]), None)
-        fault = self._fault_of(service, deployment)
-        if task["lastStatus"] == "PENDING":
-            if fault is None or fault.mode != "hang":
-                tasks.run(task, self.pace, self.outbox, crashes=fault is not None)
+        change = self.tasks.advance(task, self._fault_of(service, deployment))
+        if deployment is None:
             return
-        if task.get("_healthy"):
-            return
-        if fault is not None and fault.mode == "crash":
-            tasks.crash(task, fault.exit_code, self.outbox)
-            if deployment is not None:
-                self._count_failure(service, deployment)
-            return
-        task["_healthy"] = True
-        if deployment is not None and breaker(service).get("resetOnHealthyTask", True):
+        if change == "failed":
+            deployment["failedTasks"] += 1
+            deployment["updatedAt"] = now()
+        if change in ("failed", "ended"):
+            self._hold_back(service, deployment)
+        if change == "healthy" and breaker(service).get("resetOnHealthyTask", True):
             deployment["failedTasks"] = 0
 
     def _fault_of(self, service: Record, deployment: Record | None) -> Fault | None:
         prone = deployment is not None and deployment.get("_fault_prone")
         return self.board.of(service["serviceName"]) if prone else None
 
-    def _count_failure(self, service: Record, deployment: Record) -> None:
-        deployment["failedTasks"] += 1
-        deployment["updatedAt"] = now()
+    def _hold_back(self, service: Record, deployment: Record) -> None:
         # ECS restarts failing tasks ever more slowly ("service throttle logic"). With the circuit breaker
         # on, the wait stays short so that the threshold is reached soon.
-        longest = self.pace.steady if breaker(service).get("enable") else LONGEST_BACK_OFF
-        wait = min(self.pace.tick * 2 ** min(deployment["failedTasks"], 10), longest)
+        deployment["_ends"] = deployment.get("_ends", 0) + 1
+        at_work = breaker(service).get("enable") and deployment["rolloutState"] == "IN_PROGRESS"
+        longest = self.pace.steady if at_work else LONGEST_BACK_OFF
+        wait = min(self.pace.tick * 2 ** min(deployment["_ends"], 10), longest)
         deployment["_next_launch"] = time.monotonic() + wait
 
     def _balance(self, service: Record, current: Record) -> None:
@@ -249,9 +246,8 @@ class Rollout:
         say(service, f"has started {len(started)} tasks: {names}.")
 
     def _stop(self, task: Record, deployment: Record) -> None:
-        tasks.stop(
+        self.tasks.stop(
             task,
-            self.outbox,
             code="ServiceSchedulerInitiated",
             reason=f"Scaling activity initiated by (deployment {deployment['id']})",
         )

@@ -1,7 +1,8 @@
 """The ECS service scheduler: a thread that moves every service and task forward.
 
 MiniStack without Docker has tasks RUNNING at once and deployments completed in the call that starts
-them, so nothing takes time and nothing can fail. Here time passes, a little.
+them, so nothing takes time and nothing can fail. Here time passes, a little. What a task is made of is
+the affair of its runtime, which wakes the scheduler when something has happened.
 """
 
 import json
@@ -14,10 +15,11 @@ from contextlib import contextmanager
 from ministack.core.responses import request_scope
 from ministack.services import ecs
 
-from tidegate_local.ecs import tasks
 from tidegate_local.ecs.announcements import Outbox
-from tidegate_local.ecs.records import Record
+from tidegate_local.ecs.records import Record, belongs_to_service
 from tidegate_local.ecs.rollout import Rollout
+from tidegate_local.ecs.runtime import TaskRuntime
+from tidegate_local.ecs.tasks import Tasks
 from tidegate_local.faults import FaultBoard
 from tidegate_local.settings import Pace
 
@@ -30,11 +32,12 @@ STOPPED_KEPT_EACH = 200  # of one group, so that a crash loop does not fill the 
 class Scheduler:
     """Owns the ECS lock; everything that changes ECS records holds it."""
 
-    def __init__(self, board: FaultBoard, pace: Pace, outbox: Outbox) -> None:
+    def __init__(self, board: FaultBoard, pace: Pace, outbox: Outbox, runtime: TaskRuntime) -> None:
         self._lock = threading.RLock()
         self._depth = 0
         self.outbox = outbox
-        self.rollout = Rollout(board, pace, outbox)
+        self.tasks = Tasks(pace, outbox, runtime)
+        self.rollout = Rollout(board, pace, outbox, self.tasks)
         self._board = board
         self._pace = pace
         self._look = threading.Event()
@@ -43,13 +46,15 @@ class Scheduler:
 
     def start(self) -> None:
         """Begin to move things."""
+        self.tasks.runtime.open()
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; returns when it has ended."""
+        """End the thread and every container; returns when they have ended."""
         self._over.set()
         self._look.set()
         self._thread.join(timeout=5)
+        self.tasks.runtime.close()
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -67,6 +72,14 @@ class Scheduler:
     def wake(self) -> None:
         """Something changed: look now."""
         self._look.set()
+
+    def begin_tasks(self, answer: tuple[int, dict[str, str], bytes]) -> list[Record]:
+        """Take the tasks that RunTask has just registered back to PENDING; returns their records. Lock held."""
+        records = [ecs._tasks[task["taskArn"]] for task in json.loads(answer[2]).get("tasks", [])]
+        for record in records:
+            self.tasks.begin(record)
+        self.wake()
+        return records
 
     def step_service(self, service: Record) -> None:
         """Let a call that changed a service answer with what comes of it. Lock held."""
@@ -92,7 +105,8 @@ class Scheduler:
                     with request_scope(account, region):
                         moving = self.rollout.step(service) or moving
             for (account, region, _), task in list(ecs._tasks.all_items()):
-                if not task.get("group", "").startswith("service:"):
+                # Those of a service are moved with it, unless it was deleted meanwhile.
+                if not belongs_to_service(task) or task["lastStatus"] == "STOPPING":
                     with request_scope(account, region):
                         moving = self._advance_alone(task) or moving
             self._forget_old_tasks()
@@ -100,19 +114,8 @@ class Scheduler:
 
     def _advance_alone(self, task: Record) -> bool:
         """A task started by RunTask does its work and exits; a fault is set by its group's name."""
-        if task["lastStatus"] not in ("PENDING", "RUNNING"):
-            return False
-        if time.monotonic() < task.get("_due", 0.0):
-            return True
-        fault = self._board.of(task["group"])
-        if task["lastStatus"] == "PENDING":
-            if fault is None or fault.mode != "hang":
-                tasks.run(task, self._pace, self.outbox, crashes=fault is not None)
-        elif fault is not None and fault.mode == "crash":
-            tasks.crash(task, fault.exit_code, self.outbox)
-        else:
-            tasks.finish(task, self.outbox)
-        return True
+        self.tasks.advance(task, self._board.of(task["group"]))
+        return task["lastStatus"] in ("PENDING", "RUNNING") and not task["_healthy"]
 
     def _forget_old_tasks(self) -> None:
         stopped: dict[str, list[tuple[float, tuple[str, str, str]]]] = {}
@@ -126,11 +129,3 @@ class Scheduler:
             for index, (when, scope) in enumerate(entries):
                 if index < surplus or when < oldest:
                     ecs._tasks._data.pop(scope, None)
-
-
-def begin_tasks(answer: tuple[int, dict[str, str], bytes], pace: Pace, outbox: Outbox) -> list[Record]:
-    """Take the tasks that RunTask has just registered back to PENDING; returns their records."""
-    records = [ecs._tasks[task["taskArn"]] for task in json.loads(answer[2]).get("tasks", [])]
-    for record in records:
-        tasks.begin(record, pace, outbox)
-    return records

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tidegate_local import events
 from tidegate_local.ecs import api as ecs_api
 from tidegate_local.ecs.announcements import Outbox
+from tidegate_local.ecs.runtime import Simulated
 from tidegate_local.ecs.scheduler import Scheduler
 from tidegate_local.faults import FaultBoard
 from tidegate_local.mends import (
@@ -70,9 +71,9 @@ def install(settings: Settings, board: FaultBoard) -> Installed:
     if settings.docker and REGISTRY_ADDRESS not in settings.without:
         registry_address.install(settings.registry)
     outbox = Outbox(events.deliver, silent=not settings.ecs_events)
-    scheduler = Scheduler(board, settings.pace, outbox)
+    scheduler = Scheduler(board, settings.pace, outbox, Simulated())
     if ECS not in settings.without:
-        ecs_api.install(scheduler, settings.pace)
+        ecs_api.install(scheduler)
     engine = states.Engine()
     states.install(engine, settings.without)
     return Installed(scheduler, engine)

@@ -1,0 +1,88 @@
+"""What a task's containers are made of: nothing (simulated), or containers of a Docker engine."""
+
+import time
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+from tidegate_local.ecs.console import write_start
+from tidegate_local.ecs.records import Record, belongs_to_service
+
+Phase: TypeAlias = Literal["starting", "running", "exited", "failed", "gone"]
+Health: TypeAlias = Literal["UNKNOWN", "HEALTHY", "UNHEALTHY"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a task's containers do now.
+
+    `exited`: an essential one has ended by itself; `failed`: they could not be started, for `reason`; `gone`: the end
+    that was asked for is reached. `checked`: the task definition has a health check, whose state is `health`.
+    """
+
+    phase: Phase
+    reason: str = ""
+    checked: bool = False
+    health: Health = "UNKNOWN"
+
+    @property
+    def fit(self) -> bool:
+        """Whether no health check speaks against it, or is still out."""
+        return not self.checked or self.health == "HEALTHY"
+
+
+class TaskRuntime(Protocol):
+    """Starts and ends the containers of tasks. Called with the ECS lock held: every call returns at once, and the
+    scheduler is woken when `look` would say something else."""
+
+    def start(self, task: Record) -> None:
+        """Begin to bring up its containers."""
+
+    def look(self, task: Record) -> Sight:
+        """What they do now."""
+
+    def entered_running(self, task: Record) -> None:
+        """Write into the record what is known since they run, e.g. their addresses."""
+
+    def end(self, task: Record, *, kill: bool) -> bool:
+        """Begin to end them, with a signal they may obey unless `kill`. True if that is done already."""
+
+    def entered_stopped(self, task: Record) -> None:
+        """Write their exit codes into the record, then forget the task."""
+
+    def open(self) -> None:
+        """The cloud begins: what an earlier one left is removed."""
+
+    def close(self) -> None:
+        """The cloud ends: nothing of it stays."""
+
+
+class Simulated:
+    """No containers: tasks run because nothing keeps them from it, and a task that is no service's has done its
+    work when it has been up for a moment."""
+
+    def start(self, task: Record) -> None:
+        """Nothing to do."""
+
+    def look(self, task: Record) -> Sight:
+        """They exit by themselves only where the task is no service's."""
+        over = task["lastStatus"] == "RUNNING" and time.monotonic() >= task["_due"]
+        return Sight("exited" if over and not belongs_to_service(task) else "running")
+
+    def entered_running(self, task: Record) -> None:
+        """One line at start."""
+        write_start(task)
+
+    def end(self, task: Record, *, kill: bool) -> bool:  # noqa: ARG002 -- the shape of the protocol
+        """A container that runs is ended by a signal it obeys: exit code 0."""
+        for container in task["containers"]:
+            container["exitCode"] = 0 if container["lastStatus"] == "RUNNING" else None
+        return True
+
+    def entered_stopped(self, task: Record) -> None:
+        """Nothing to do."""
+
+    def open(self) -> None:
+        """Nothing to do."""
+
+    def close(self) -> None:
+        """Nothing to do."""
