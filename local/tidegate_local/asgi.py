@@ -9,7 +9,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from tidegate_local import events
+from tidegate_local.codecommit.pushes import Push
+from tidegate_local.codecommit.repositories import InvalidNameError, NoSuchRepositoryError
 from tidegate_local.faults import Fault, FaultBoard
+from tidegate_local.mends import Installed
 from tidegate_local.settings import Settings
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -34,6 +37,14 @@ class FaultRequest(BaseModel):
     exit_code: Annotated[int, Field(ge=1, le=255)] = 1
 
 
+class SilenceRequest(BaseModel):
+    """The body of `PUT /_tidegate/silence` and of DELETE."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: Annotated[str, Field(pattern=r"^aws\.[a-z0-9]+$")]
+
+
 class RefusedError(Exception):
     """The request is answered with an error document."""
 
@@ -51,7 +62,7 @@ class Control:
 
     settings: Settings
     board: FaultBoard
-    wake: Callable[[], None]
+    installed: Installed
     shut_down: Callable[[], None]
 
     def answer(self, method: str, path: str, body: bytes) -> Answer:
@@ -67,8 +78,15 @@ class Control:
                 return 200, self._set_fault("/".join(service), body)
             case "DELETE", ["faults", *service] if service:
                 cleared = self.board.clear("/".join(service))
-                self.wake()
+                self.installed.wake()
                 return 200, {"cleared": cleared}
+            case "POST", ["pushes"]:
+                return 200, {"told": self._report_push(body)}
+            case "PUT", ["silence"]:
+                self.installed.silence.begin(self._source(body))
+                return 200, {}
+            case "DELETE", ["silence"]:
+                return 200, {"swallowed": self.installed.silence.end(self._source(body))}
             case "POST", ["shutdown"]:
                 self.shut_down()
                 return 202, {}
@@ -102,6 +120,23 @@ class Control:
             for event in wanted
         ]
 
+    def _report_push(self, body: bytes) -> list[str]:
+        try:
+            push = Push.model_validate(_json(body))
+        except ValidationError as error:
+            raise _refused("InvalidPush", error) from error
+        try:
+            return self.installed.report_push(push)
+        except (NoSuchRepositoryError, InvalidNameError) as error:
+            message = f"There is no repository {push.repository}."
+            raise RefusedError(404, "NoSuchRepository", message, "repository") from error
+
+    def _source(self, body: bytes) -> str:
+        try:
+            return SilenceRequest.model_validate(_json(body)).source
+        except ValidationError as error:
+            raise _refused("InvalidSilence", error) from error
+
     def _set_fault(self, service: str, body: bytes) -> dict[str, Any]:
         try:
             wanted = FaultRequest.model_validate(_json(body))
@@ -109,7 +144,7 @@ class Control:
             raise _refused("InvalidFault", error) from error
         fault = Fault(**wanted.model_dump())
         self.board.set(service, fault)
-        self.wake()
+        self.installed.wake()
         return {service: fault.document()}
 
 

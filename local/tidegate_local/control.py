@@ -76,6 +76,21 @@ class Control:
         cleared: bool = self._call("DELETE", f"faults/{quote(service, safe='')}")["cleared"]
         return cleared
 
+    def report_push(self, repository: str, changes: Sequence[Mapping[str, str]]) -> list[str]:
+        """Tell of references that a push changed, `{"old", "new", "reference"}`; lines for the pusher."""
+        body = {"repository": repository, "changes": list(changes)}
+        told: list[str] = self._call("POST", "pushes", body)["told"]
+        return told
+
+    def silence(self, source: str) -> None:
+        """Swallow what the services of the embedded cloud say as `source`, e.g. aws.codebuild."""
+        self._call("PUT", "silence", {"source": source})
+
+    def end_silence(self, source: str) -> list[dict[str, Any]]:
+        """Let it speak again; the events that were swallowed, oldest first."""
+        swallowed: list[dict[str, Any]] = self._call("DELETE", "silence", {"source": source})["swallowed"]
+        return swallowed
+
     def shut_down(self) -> None:
         """Ask the process to end; it answers before it does."""
         self._call("POST", "shutdown")

@@ -132,7 +132,7 @@ async def _serve(settings: Settings) -> None:
         loop.call_soon_threadsafe(over.set)
 
     # Hypercorn types the messages of its applications one by one; ours only passes them on.
-    app: Any = asgi.wrap(ministack.app, asgi.Control(settings, board, installed.wake, shut_down))
+    app: Any = asgi.wrap(ministack.app, asgi.Control(settings, board, installed, shut_down))
     config = Config()
     config.bind = [f"127.0.0.1:{settings.port}"]
     config.keep_alive_timeout = KEEP_ALIVE_SECONDS

@@ -3,10 +3,14 @@
 Each module says what AWS does and where that is written, what MiniStack does, and how it is mended.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from tidegate_local import events
+from tidegate_local.codecommit import api as codecommit
+from tidegate_local.codecommit import pushes
+from tidegate_local.codecommit.repositories import Repositories
 from tidegate_local.ecs import api as ecs_api
 from tidegate_local.ecs.announcements import Outbox
 from tidegate_local.ecs.runtime import Simulated
@@ -23,6 +27,7 @@ from tidegate_local.mends import (
     warm_functions,
 )
 from tidegate_local.settings import Settings
+from tidegate_local.silence import Silence
 from tidegate_local.states import engine as states
 
 REGISTRY: dict[str, Callable[[], None]] = {
@@ -44,6 +49,8 @@ class Installed:
 
     scheduler: Scheduler
     engine: states.Engine
+    silence: Silence
+    report_push: Callable[[pushes.Push], list[str]]
 
     def start(self) -> None:
         """Begin; MiniStack is about to serve."""
@@ -70,10 +77,16 @@ def install(settings: Settings, board: FaultBoard) -> Installed:
             mend()
     if settings.docker and REGISTRY_ADDRESS not in settings.without:
         registry_address.install(settings.registry)
-    outbox = Outbox(events.deliver, silent=not settings.ecs_events)
-    scheduler = Scheduler(board, settings.pace, outbox, Simulated())
+    silence = Silence()
+    deliver = silence.over(events.deliver)
+    announce = functools.partial(deliver, account=settings.account, region=settings.region)
+    outbox = Outbox(deliver, silent=not settings.ecs_events)
+    scheduler = Scheduler(board, settings.pace, outbox, _runtime(settings, lambda: scheduler.wake()))
     if ECS not in settings.without:
         ecs_api.install(scheduler)
     engine = states.Engine()
     states.install(engine, settings.without)
-    return Installed(scheduler, engine)
+    repositories = Repositories(settings)
+    codecommit.install(repositories)
+    report_push = functools.partial(pushes.receive, repositories, announce=announce)
+    return Installed(scheduler, engine, silence, report_push)

@@ -1,12 +1,13 @@
-"""Permissions for ECS, ECR and SSM paths are checked against the resources that AWS checks them against.
+"""Permissions for ECS, ECR, CodeBuild and SSM paths are checked against the resources that AWS checks them against.
 
 AWS (service authorization reference, "Actions, resources, and condition keys for Amazon ECS", and the same for
 ECR): DescribeServices and UpdateService are checked on each `service/<cluster>/<service>`, ListTasks on
 `container-instance/<cluster>/*`, DescribeTasks on each `task/<cluster>/<id>`, all with the key `ecs:cluster`;
 RegisterTaskDefinition on the task definition, with `ecs:TagResource` (key `ecs:CreateAction`) where it carries tags
 and `iam:PassRole` (key `iam:PassedToService`) for each role it names; DescribeTaskDefinition and ListTaskDefinitions
-know no resource; DescribeRepositories is checked on each repository that is named, GetParametersByPath on the path.
-MiniStack: checks whatever names a cluster on the cluster, the rest, repositories and paths on "*"; it knows no
+know no resource; DescribeRepositories is checked on each repository that is named, GetParametersByPath on the path;
+BatchGetBuilds, StopBuild and BatchGetProjects of CodeBuild on each project.
+MiniStack: checks whatever names a cluster on the cluster, the rest, repositories, paths and builds on "*"; it knows no
 `ecs:cluster` and asks for neither TagResource nor PassRole. A role that is right on AWS is refused there.
 Mended by naming the resources, by the condition keys, and by asking for the dependent actions as well.
 """
@@ -104,24 +105,42 @@ def install() -> None:
 
 def _checks(service: str, action: str, given: dict[str, Any], region: str, account: str) -> Iterator[Check]:
     arn = f"arn:aws:{service}:{region}:{account}"
+    if service == "ecs":
+        yield from _ecs_checks(action, given, arn, account)
+    elif service == "codebuild":
+        yield from _codebuild_checks(action, given, f"{arn}:project")
+    elif service == "codecommit":
+        name = given.get("repositoryName")
+        yield Check(f"{arn}:{name}" if name else "*")
+    elif (service, action) == ("ecr", "DescribeRepositories"):
+        for name in given.get("repositoryNames") or ["*"]:  # its name may hold a slash
+            yield Check(f"{arn}:repository/{name}")
+    elif (service, action) == ("ssm", "GetParametersByPath"):
+        yield Check(f"{arn}:parameter/{str(given.get('Path', '')).strip('/')}")
+
+
+def _codebuild_checks(action: str, given: dict[str, Any], projects: str) -> Iterator[Check]:
+    if action == "BatchGetProjects":
+        yield from _each(projects, given.get("names"))
+    elif action in ("BatchGetBuilds", "StopBuild"):
+        for build in given.get("ids") or [given.get("id")]:  # <project>:<uuid>, or an ARN that ends so
+            yield Check(f"{projects}/{_last(build).rpartition(':')[0] or '*'}")
+
+
+def _ecs_checks(action: str, given: dict[str, Any], arn: str, account: str) -> Iterator[Check]:
     cluster = _last(given.get("cluster") or "default")
-    match service, action:
-        case "ecr", "DescribeRepositories":
-            for name in given.get("repositoryNames") or ["*"]:  # its name may hold a slash
-                yield Check(f"{arn}:repository/{name}")
-        case "ssm", "GetParametersByPath":
-            yield Check(f"{arn}:parameter/{str(given.get('Path', '')).strip('/')}")
-        case "ecs", "DescribeServices":
+    match action:
+        case "DescribeServices":
             yield from _each(f"{arn}:service/{cluster}", given.get("services"))
-        case "ecs", "UpdateService":
+        case "UpdateService":
             yield from _each(f"{arn}:service/{cluster}", [given.get("service")])
-        case "ecs", "ListTasks":
+        case "ListTasks":
             yield Check(f"{arn}:container-instance/{cluster}/*")
-        case "ecs", "DescribeTasks":
+        case "DescribeTasks":
             yield from _each(f"{arn}:task/{cluster}", given.get("tasks"))
-        case "ecs", "DescribeTaskDefinition" | "ListTaskDefinitions":
+        case "DescribeTaskDefinition" | "ListTaskDefinitions":
             yield Check("*")
-        case "ecs", "RegisterTaskDefinition":
+        case "RegisterTaskDefinition":
             yield from _registration(given, f"{arn}:task-definition/{given.get('family', '*')}:*", account)
 
 
