@@ -31,6 +31,8 @@ FENCE = 7
 ECS_DEPLOYMENT, FOREIGN_ECS_DEPLOYMENT = "ecs-svc/1234567890123456789", "ecs-svc/5555555555555555555"
 CANARY = "canary-7f3a"
 """Stands in everything that may hold a secret; no log line and nothing that is written may have it."""
+WEBHOOK_SECRETS = {name: f"{CANARY} of the webhook of {name}" for name in ("acme/shop", "acme/other")}
+"""What the files in `events/webhook/` are signed with."""
 
 
 def event(name: str) -> dict[str, Any]:
@@ -85,6 +87,7 @@ class Scene:
             "environments": {ENVIRONMENT: environment},
         }
         self.world.registry.put_manifest(*PLACE, manifest)
+        self.world.webhook_secrets.secrets = dict(WEBHOOK_SECRETS)
         for number in range(1, NEW):
             self.ledger.ensure_release(SYSTEM, f"c{number}", {"app": digest_of(number)})
         self.world.images.push(REPOSITORY, DIGEST, COMMIT)

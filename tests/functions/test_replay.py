@@ -217,6 +217,54 @@ SWEEPS = {
         lambda scene: [machine for machine, _ in started(scene)] == ["deploy"],
     )
 }
+
+
+def pushed(**detail: object) -> Callable[[Scene], bool]:
+    """One event was put, with these values."""
+
+    def look(scene: Scene) -> bool:
+        (found,) = scene.world.bus.of("GitHub Push")
+        return scene.world.bus.sources == ["tidegate.github"] and detail.items() <= found.items()
+
+    return look
+
+
+def nothing_put(scene: Scene) -> bool:
+    return scene.world.bus.events == []
+
+
+PUSHED = ["backend/api.py", "backend/stock.py", "docs/old.md"]
+AFTER, BEFORE = "6113728f27ae82c7b1a177c8d03f9e96e0adf246", "1f0c7b1c6f4f0f6a0b7b4a9a6d8d53f5e07c5a11"
+TAKEN = Row(
+    registered,
+    {"statusCode": 202},
+    pushed(
+        repository="acme/shop",
+        ref="refs/heads/main",
+        before=BEFORE,
+        commit=AFTER,
+        forced=False,
+        changed=PUSHED,
+        actor="ada",
+        url=f"https://github.com/acme/shop/compare/{BEFORE[:12]}...{AFTER[:12]}",
+        delivery="72d3162e-cc78-11e3-81ab-4c9367dc0958",
+    ),
+)
+WEBHOOKS = {
+    "push": TAKEN,
+    "push_in_base64": TAKEN,
+    "push_of_a_new_branch": Row(
+        registered, {"statusCode": 202}, pushed(ref="refs/heads/next", before=None, changed=None)
+    ),
+    "push_forced": Row(registered, {"statusCode": 202}, pushed(forced=True, before=BEFORE, changed=None)),
+    "push_of_a_tag": Row(registered, {"statusCode": 202}, nothing_put),
+    "branch_deleted": Row(registered, {"statusCode": 202}, nothing_put),
+    "ping": Row(registered, {"statusCode": 200}, nothing_put),
+    "push_signed_by_nobody": Row(registered, {"statusCode": 401}, nothing_put),
+    "push_of_another_repository": Row(registered, {"statusCode": 403}, nothing_put),
+    "push_as_a_form": Row(registered, {"statusCode": 415}, nothing_put),
+    "somebody_looks": Row(registered, {"statusCode": 405}, nothing_put),
+}
 ROWS = {
     f"{function}/{case}": row
     for function, rows in {
@@ -226,6 +274,7 @@ ROWS = {
         "roll_service": ROLLS,
         "sweep": SWEEPS,
         "wake": WAKES,
+        "webhook": WEBHOOKS,
     }.items()
     for case, row in rows.items()
 }

@@ -8,7 +8,14 @@ from tidegate.ports import Ports
 
 from tests.support.clock import FakeClock
 from tests.support.containers import FakeContainers, FakeService
-from tests.support.lookups import FakeAlarms, FakeImages, FakeLogs, FakeReferences, FakeRegistry
+from tests.support.lookups import (
+    FakeAlarms,
+    FakeImages,
+    FakeLogs,
+    FakeReferences,
+    FakeRegistry,
+    FakeWebhookSecrets,
+)
 from tests.support.orchestration import FakeBus, FakeExecutions, FakeMetrics
 from tests.support.store import FakeStore
 
@@ -25,6 +32,7 @@ __all__ = [
     "FakeRegistry",
     "FakeService",
     "FakeStore",
+    "FakeWebhookSecrets",
     "World",
 ]
 
@@ -40,6 +48,7 @@ class World:
     registry: FakeRegistry = field(default_factory=FakeRegistry)
     bus: FakeBus = field(default_factory=FakeBus)
     metrics: FakeMetrics = field(default_factory=FakeMetrics)
+    webhook_secrets: FakeWebhookSecrets = field(default_factory=FakeWebhookSecrets)
     containers: FakeContainers = field(init=False)
     executions: FakeExecutions = field(init=False)
 
@@ -61,4 +70,5 @@ class World:
             bus=self.bus,
             metrics=self.metrics,
             clock=self.clock,
+            webhook_secrets=self.webhook_secrets,
         )

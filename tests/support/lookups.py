@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tidegate.domain.errors import BadManifestError
 
@@ -68,6 +68,26 @@ class FakeReferences(Scripted):
             return ":".join(parts[:7]) in self.secrets
         name = parts[5].removeprefix("parameter")
         return name in self.parameters or name.removeprefix("/") in self.parameters
+
+
+class FakeWebhookSecrets(Scripted):
+    """`secrets` are those that are given out, `newer` those that a second look finds, once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.secrets: dict[str, str] = {}
+        self.newer: dict[str, str] | None = None
+
+    @recorded
+    def get(self) -> Mapping[str, str]:
+        return dict(self.secrets)
+
+    @recorded
+    def reread(self) -> Mapping[str, str] | None:
+        if self.newer is None:
+            return None
+        self.secrets, self.newer = self.newer, None
+        return dict(self.secrets)
 
 
 class FakeAlarms(Scripted):

@@ -81,15 +81,17 @@ class FakeExecutions(Scripted):
 
 
 class FakeBus(Scripted):
-    """`events` are (detail type, detail) in order."""
+    """`events` are (detail type, detail) in order, `sources` theirs."""
 
     def __init__(self) -> None:
         super().__init__()
         self.events: list[tuple[str, Mapping[str, Any]]] = []
+        self.sources: list[str] = []
 
     @recorded
-    def emit(self, detail_type: str, detail: Mapping[str, Any]) -> None:
+    def emit(self, detail_type: str, detail: Mapping[str, Any], source: str = "tidegate") -> None:
         self.events.append((detail_type, json.loads(json.dumps(detail))))
+        self.sources.append(source)
 
     def of(self, detail_type: str) -> list[Mapping[str, Any]]:
         return [detail for kind, detail in self.events if kind == detail_type]

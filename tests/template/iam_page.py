@@ -15,6 +15,9 @@ from tests.template.loading import TEMPLATE
 _ROLE = re.compile(r"^  (\w+)Role:$")
 _ACTION = re.compile(r"^\s+(?:- |Action: )([a-z0-9]+:[A-Za-z]+) # (.+)$")
 _NAMED = re.compile(r"^\s+(?:Resource: |- )(.+)$")
+_CONDITION = re.compile(
+    r'Condition: \{"?(?:ForAllValues:)?String(?:Equals|Like)"?: \{"([^"]+)": \[?"?([^"\]}]+)'
+)
 _BOUND = re.compile(r"!If \[\w+AreNamed, !Ref (\w+), ")
 _ARN = re.compile(r"arn:\$\{AWS::Partition\}:(\w+):(?:\$\{AWS::Region\})?:\$\{AWS::AccountId\}:([^\"\]]+)")
 _HEAD = """# Permissions
@@ -58,9 +61,8 @@ def grants(text: str) -> Iterator[tuple[str, list[Grant]]]:
 def _read_rest(line: str, grant: Grant) -> None:
     if "Condition: !If [ClustersAreNamed" in line:
         grant.bounds = "`Clusters`"
-    elif "Condition: {StringEquals" in line:
-        key, value = re.findall(r"[\w:.-]+", line.split("StringEquals", 1)[1])[:2]
-        grant.bounds += f"{', ' if grant.bounds else ''}{key.split(':')[1]} = {value}"
+    elif condition := _CONDITION.search(line):
+        grant.bounds += f"{', ' if grant.bounds else ''}{condition[1].split(':')[1]} = {condition[2]}"
     elif (named := _NAMED.match(line)) and named.group(1) != "Effect: Allow":
         text = named.group(1)
         if bound := _BOUND.search(text):

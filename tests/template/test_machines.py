@@ -110,6 +110,8 @@ def every_function_and_machine_is_used(stack: Stack) -> list[str]:
         started |= {referred(value) for value in defined.values()}
     for rule in stack.of_type("AWS::Events::Rule").values():
         started |= {referred(target["Arn"]) for target in rule["Targets"]}
+    for url in stack.of_type("AWS::Lambda::Url").values():
+        started.add(referred(url["TargetFunctionArn"]))
     return sorted(stack.functions().keys() - started)
 
 

@@ -24,6 +24,7 @@ def test_every_action_of_every_function_is_taken_away(stack: Stack) -> None:
         "record",
         "wake",
         "sweep",
+        "webhook",
     }
 
 

@@ -22,7 +22,7 @@ from tests.template.policies import (
 
 Rule = Callable[[Stack], list[str]]
 WILDCARDS: dict[str, str] = yaml.safe_load((Path(__file__).parent / "wildcards.yaml").read_text())
-# Nothing that Tidegate does today reads or writes a secret's value.
+# Nothing that Tidegate does today reads or writes a secret's value, but for the one that `webhook` verifies with.
 SECRET_VALUES = {
     "secretsmanager:GetSecretValue",
     "secretsmanager:BatchGetSecretValue",
@@ -111,17 +111,67 @@ def services_are_bounded_by_the_clusters(stack: Stack) -> list[str]:
     ]
 
 
-def no_secret_is_read_or_written(stack: Stack) -> list[str]:
+def no_secret_is_read_or_written_but_the_webhooks(stack: Stack) -> list[str]:
+    allowed = Permission("WebhookRole", "secretsmanager:GetSecretValue", canonical({"Ref": "GitHubSecret"}))
     return [
-        f"{entry.role}: {entry.action}" for entry in all_permissions(stack) if entry.action in SECRET_VALUES
+        f"{entry.role}: {entry.action} on {entry.resource}"
+        for entry in all_permissions(stack)
+        if entry.action in SECRET_VALUES and entry != allowed
     ]
 
 
-def nothing_can_be_called_from_outside(stack: Stack) -> list[str]:
-    """No function URL, no API: everything comes by EventBridge or by Step Functions, signed."""
+def the_webhook_may_write_nothing_but_its_marks_and_its_event(stack: Stack) -> list[str]:
+    """It speaks to everybody, so that whoever gets hold of it must get no further."""
+    bounds = {
+        "dynamodb:GetItem": {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["SEEN#webhook-*"]}},
+        "dynamodb:PutItem": {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["SEEN#webhook-*"]}},
+        "events:PutEvents": {"ForAllValues:StringEquals": {"events:source": ["tidegate.github"]}},
+    }
+    free = {"secretsmanager:GetSecretValue", "logs:CreateLogStream", "logs:PutLogEvents"}
+    free |= {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+    return [
+        f"{entry.action} if {entry.condition}"
+        for entry in sorted(permissions(stack, "WebhookRole"))
+        if entry.action not in free
+        and (entry.action not in bounds or entry.condition != canonical(bounds[entry.action]))
+    ]
+
+
+# What SAM makes of `FunctionUrlConfig: {AuthType: NONE}`: both permissions are needed since October 2025.
+# https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html
+_WEBHOOK = {"Ref": "WebhookFunction"}
+FROM_OUTSIDE: dict[str, Json] = {
+    "WebhookFunctionUrl": {"TargetFunctionArn": _WEBHOOK, "AuthType": "NONE"},
+    "WebhookFunctionUrlPublicPermissions": {
+        "Action": "lambda:InvokeFunctionUrl",
+        "FunctionName": _WEBHOOK,
+        "Principal": "*",
+        "FunctionUrlAuthType": "NONE",
+    },
+    "WebhookFunctionURLInvokeAllowPublicAccess": {
+        "Action": "lambda:InvokeFunction",
+        "FunctionName": _WEBHOOK,
+        "Principal": "*",
+        "InvokedViaFunctionUrl": True,
+    },
+}
+
+
+def nothing_can_be_called_from_outside_but_the_webhook(stack: Stack) -> list[str]:
+    """No other function URL, no API: everything else comes by EventBridge or by Step Functions, signed. The webhook
+    checks an HMAC itself, is there only where a secret is named, and has concurrency of its own."""
     outside = ("AWS::Lambda::Url", "AWS::ApiGateway", "AWS::ElasticLoadBalancing")
-    wrong = [name for name, resource in stack.resources.items() if resource["Type"].startswith(outside)]
-    for name, resource in stack.resources.items():
+    expected = {
+        name
+        for name, properties in FROM_OUTSIDE.items()
+        if stack.resources.get(name, {}).get("Properties") == properties
+        and stack.resources[name].get("Condition") == "PushesComeFromGitHub"
+    }
+    bounded = stack.functions()["WebhookFunction"].get("ReservedConcurrentExecutions")
+    wrong = [] if bounded else ["a flood on the webhook takes the account's concurrency"]
+    others = {name: resource for name, resource in stack.resources.items() if name not in expected}
+    wrong += [name for name, resource in others.items() if resource["Type"].startswith(outside)]
+    for name, resource in others.items():
         for part in within(resource.get("Properties", {})):
             principals = part.get("Principal") if isinstance(part, dict) else None
             found = [
@@ -149,8 +199,9 @@ RULES: list[Rule] = [
     every_resource_stays_in_this_account,
     roles_are_passed_to_tasks_only,
     services_are_bounded_by_the_clusters,
-    no_secret_is_read_or_written,
-    nothing_can_be_called_from_outside,
+    no_secret_is_read_or_written_but_the_webhooks,
+    the_webhook_may_write_nothing_but_its_marks_and_its_event,
+    nothing_can_be_called_from_outside_but_the_webhook,
     every_bounding_parameter_is_used,
 ]
 
@@ -231,15 +282,38 @@ def shared(written: Json, _: object) -> None:
             services_are_bounded_by_the_clusters,
             each_statement("RollServiceRole", "ecs:UpdateService", lambda s: s.pop("Condition")),
         ),
-        (no_secret_is_read_or_written, granted("WakeRole", Action="secretsmanager:GetSecretValue")),
         (
-            nothing_can_be_called_from_outside,
+            no_secret_is_read_or_written_but_the_webhooks,
+            granted("WakeRole", Action="secretsmanager:GetSecretValue"),
+        ),
+        (
+            no_secret_is_read_or_written_but_the_webhooks,
+            granted("WebhookRole", Action="secretsmanager:GetSecretValue"),
+        ),
+        (
+            the_webhook_may_write_nothing_but_its_marks_and_its_event,
+            granted("WebhookRole", Action="states:StartExecution"),
+        ),
+        (
+            the_webhook_may_write_nothing_but_its_marks_and_its_event,
+            each_statement("WebhookRole", "dynamodb:PutItem", lambda s: s.pop("Condition")),
+        ),
+        (
+            nothing_can_be_called_from_outside_but_the_webhook,
             lambda t, _: t["Resources"]["WakeFunction"]["Properties"].update(
                 FunctionUrlConfig={"AuthType": "NONE"}
             ),
         ),
         (
-            nothing_can_be_called_from_outside,
+            nothing_can_be_called_from_outside_but_the_webhook,
+            lambda t, _: t["Resources"]["WebhookFunction"]["Properties"].pop("ReservedConcurrentExecutions"),
+        ),
+        (
+            nothing_can_be_called_from_outside_but_the_webhook,
+            lambda t, _: t["Resources"]["WebhookFunction"].pop("Condition"),
+        ),
+        (
+            nothing_can_be_called_from_outside_but_the_webhook,
             lambda t, _: t["Resources"]["InfoTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"][
                 0
             ].update(Principal={"AWS": "*"}),

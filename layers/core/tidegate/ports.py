@@ -224,8 +224,21 @@ class Executions(Protocol):
 
 
 class Bus(Protocol):
-    def emit(self, detail_type: str, detail: Mapping[str, Any]) -> None:
-        """Put an event with source `tidegate` on the default bus."""
+    def emit(self, detail_type: str, detail: Mapping[str, Any], source: str = "tidegate") -> None:
+        """Put an event on the default bus."""
+
+
+class WebhookSecrets(Protocol):
+    """Secrets Manager, as far as GitHub's webhooks are concerned: by `owner/name`, the secret that GitHub signs with.
+
+    A repository whose secret is too short to be one is left out.
+    """
+
+    def get(self) -> Mapping[str, str]:
+        """As they were at most five minutes ago."""
+
+    def reread(self) -> Mapping[str, str] | None:
+        """As they are now; None where they were read within the last minute."""
 
 
 class Metrics(Protocol):
@@ -247,3 +260,4 @@ class Ports:
     bus: Bus
     metrics: Metrics
     clock: Clock
+    webhook_secrets: WebhookSecrets

@@ -12,20 +12,18 @@ from tidegate.domain.errors import TransientError
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
 
-SOURCE = "tidegate"
-
 
 class EventBridgeBus:
     def __init__(self, client: Callable[[], EventBridgeClient]) -> None:
         self._client = client
 
-    def emit(self, detail_type: str, detail: Mapping[str, Any]) -> None:
+    def emit(self, detail_type: str, detail: Mapping[str, Any], source: str = "tidegate") -> None:
         """PutEvents succeeds as a call even where it took no event."""
         action = "events:PutEvents"
         with asking(action):
             answer = self._client().put_events(
                 Entries=[
-                    {"Source": SOURCE, "DetailType": detail_type, "Detail": json.dumps(detail)},
+                    {"Source": source, "DetailType": detail_type, "Detail": json.dumps(detail)},
                 ]
             )
         if answer["FailedEntryCount"]:

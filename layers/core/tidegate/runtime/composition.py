@@ -18,6 +18,7 @@ from tidegate.adapters.logs import CloudWatchLogs
 from tidegate.adapters.references import AwsReferences
 from tidegate.adapters.registry import SsmRegistry
 from tidegate.adapters.stepfunctions import StepFunctions
+from tidegate.adapters.webhook_secrets import SecretsManagerWebhookSecrets
 from tidegate.ports import Metrics, Ports
 from tidegate.runtime.settings import STACK, Settings, SettingsError
 
@@ -41,6 +42,7 @@ def compose(settings: Settings, metrics: Metrics, clients: Clients) -> Ports:
     def machines() -> str:
         return f"arn:{clients.partition}:states:{clients.region}:{clients.account}:stateMachine:{settings.stack}-"
 
+    clock = SystemClock()
     store = DynamoDbStore(lambda: clients.client("dynamodb"), settings.table)
     return Ports(
         store=store,
@@ -57,7 +59,10 @@ def compose(settings: Settings, metrics: Metrics, clients: Clients) -> Ports:
         executions=StepFunctions(lambda: clients.client("stepfunctions"), machines),
         bus=EventBridgeBus(lambda: clients.client("events")),
         metrics=metrics,
-        clock=SystemClock(),
+        clock=clock,
+        webhook_secrets=SecretsManagerWebhookSecrets(
+            lambda: clients.client("secretsmanager"), settings.github_secret, clock, metrics
+        ),
     )
 
 

@@ -50,7 +50,7 @@ def handler(step: Step, ports: Ports | None = None, log: Logger | None = None) -
             _log_failure(log, error, _milliseconds(began))
             raise
         log.append_keys(**subject(result))
-        log.info("done", outcome=result.get("outcome"), duration_ms=_milliseconds(began))
+        log.info("done", **_how(result), duration_ms=_milliseconds(began))
         return result
 
     return handle
@@ -78,6 +78,13 @@ def _log_failure(log: Logger, error: Exception, duration_ms: int) -> None:
         duration_ms=duration_ms,
         places=[f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
     )
+
+
+def _how(result: Event) -> dict[str, Any]:
+    """A step's outcome, or the HTTP status where it answered a request."""
+    if "statusCode" in result:
+        return {"status": result["statusCode"]}
+    return {"outcome": result.get("outcome")}
 
 
 def _milliseconds(began: float) -> int:

@@ -22,11 +22,12 @@ class SettingsError(TidegateError):
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`table` from TIDEGATE_TABLE, `stack` (the machines are `<stack>-<machine>`) from TIDEGATE_STACK, `region` from
-    AWS_REGION, which Lambda sets."""
+    AWS_REGION, which Lambda sets, `github_secret` (an ARN) from TIDEGATE_GITHUB_SECRET, which only `webhook` has."""
 
     table: str
     region: str
     stack: str = STACK
+    github_secret: str | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
@@ -39,6 +40,7 @@ class Settings:
             table=_required(given, "TIDEGATE_TABLE", "the name of the table"),
             region=region,
             stack=given.get("TIDEGATE_STACK") or STACK,
+            github_secret=given.get("TIDEGATE_GITHUB_SECRET") or None,
         )
 
 
