@@ -47,7 +47,7 @@ check: setup ## ruff, types, import contracts, cfn-lint, sam validate
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/cfn-lint template.yaml
+	$(BIN)/cfn-lint template.yaml infrastructure/*.yaml
 	$(BIN)/sam validate --lint --region us-east-1
 
 iam: setup ## takes away each permission in turn: does a scenario break? (slow)
