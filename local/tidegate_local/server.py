@@ -58,6 +58,12 @@ def parse(arguments: Sequence[str] | None) -> Settings:
     for name, seconds in {"start": given.task_start_seconds, "steady": given.steady_seconds}.items():
         if seconds is not None:
             pace = replace(pace, **{name: seconds})
+    docker_host = ""
+    if given.docker:
+        try:
+            docker_host = engine.find().address
+        except engine.NoEngineError as error:
+            parser.error(f"--docker: {error}")
     return Settings(
         port=given.port,
         region=given.region,
@@ -65,7 +71,7 @@ def parse(arguments: Sequence[str] | None) -> Settings:
         iam=given.iam,
         ecs_events=given.ecs_events,
         docker=given.docker,
-        docker_host=engine.address() if given.docker else "",
+        docker_host=docker_host,
         pace=pace,
         without=frozenset(given.without),
     )

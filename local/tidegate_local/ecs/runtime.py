@@ -1,6 +1,7 @@
 """What a task's containers are made of: nothing (simulated), or containers of a Docker engine."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
@@ -49,8 +50,8 @@ class TaskRuntime(Protocol):
     def entered_stopped(self, task: Record) -> None:
         """Write their exit codes into the record, then forget the task."""
 
-    def open(self) -> None:
-        """The cloud begins: what an earlier one left is removed."""
+    def open(self, wake: Callable[[], None]) -> None:
+        """The cloud begins: what an earlier one left is removed. `wake` has the scheduler look again."""
 
     def close(self) -> None:
         """The cloud ends: nothing of it stays."""
@@ -81,7 +82,7 @@ class Simulated:
     def entered_stopped(self, task: Record) -> None:
         """Nothing to do."""
 
-    def open(self) -> None:
+    def open(self, wake: Callable[[], None]) -> None:
         """Nothing to do."""
 
     def close(self) -> None:

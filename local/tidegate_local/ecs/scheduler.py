@@ -46,7 +46,7 @@ class Scheduler:
 
     def start(self) -> None:
         """Begin to move things."""
-        self.tasks.runtime.open()
+        self.tasks.runtime.open(self.wake)
         self._thread.start()
 
     def stop(self) -> None:

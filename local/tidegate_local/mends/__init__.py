@@ -13,7 +13,7 @@ from tidegate_local.codecommit import pushes
 from tidegate_local.codecommit.repositories import Repositories
 from tidegate_local.ecs import api as ecs_api
 from tidegate_local.ecs.announcements import Outbox
-from tidegate_local.ecs.runtime import Simulated
+from tidegate_local.ecs.runtime import Simulated, TaskRuntime
 from tidegate_local.ecs.scheduler import Scheduler
 from tidegate_local.faults import FaultBoard
 from tidegate_local.mends import (
@@ -81,7 +81,7 @@ def install(settings: Settings, board: FaultBoard) -> Installed:
     deliver = silence.over(events.deliver)
     announce = functools.partial(deliver, account=settings.account, region=settings.region)
     outbox = Outbox(deliver, silent=not settings.ecs_events)
-    scheduler = Scheduler(board, settings.pace, outbox, _runtime(settings, lambda: scheduler.wake()))
+    scheduler = Scheduler(board, settings.pace, outbox, _runtime(settings))
     if ECS not in settings.without:
         ecs_api.install(scheduler)
     engine = states.Engine()
@@ -90,3 +90,12 @@ def install(settings: Settings, board: FaultBoard) -> Installed:
     codecommit.install(repositories)
     report_push = functools.partial(pushes.receive, repositories, announce=announce)
     return Installed(scheduler, engine, silence, report_push)
+
+
+def _runtime(settings: Settings) -> TaskRuntime:
+    if not settings.docker:
+        return Simulated()
+    # The SDK is loaded only where there is an engine.
+    from tidegate_local.ecs.containers import Containers  # noqa: PLC0415
+
+    return Containers(settings)
