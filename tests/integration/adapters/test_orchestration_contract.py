@@ -140,6 +140,16 @@ def test_an_event_goes_to_the_default_bus(clients: Clients) -> None:
     assert fake.of("Deployment Succeeded") == [{"system": "arive", "release": 42}]
 
 
+def test_an_event_may_have_another_source(clients: Clients) -> None:
+    client = clients.client("events")
+    wire = Wire(client, ok({"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]}))
+    fake = FakeBus()
+    for bus in (fake, EventBridgeBus(lambda: client)):
+        bus.emit("GitHub Push", {"commit": "a"}, source="tidegate.github")
+    ((entry,),) = (sent["Entries"] for sent in wire.requests)
+    assert [entry["Source"]] == fake.sources == ["tidegate.github"]
+
+
 def test_moto_takes_an_event(on_moto: Ports) -> None:
     on_moto.bus.emit("Deployment Succeeded", {"system": "arive"})
 

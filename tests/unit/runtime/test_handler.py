@@ -78,6 +78,16 @@ def test_one_line_says_what_it_was_about_and_how_it_went(lines: Lines) -> None:
     assert "hunter2" not in lines.stream.getvalue()
 
 
+def test_an_http_answer_is_logged_by_its_status_alone(lines: Lines) -> None:
+    def answer(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
+        return {"statusCode": 401, "headers": {"x": "hunter2"}, "body": "hunter2"}
+
+    handler(answer, World().ports, lines.log)({"body": "hunter2", "headers": {"a": "hunter2"}}, CONTEXT)
+    (line,) = lines.read()
+    assert line["status"] == 401
+    assert "hunter2" not in lines.stream.getvalue()
+
+
 def test_the_keys_of_one_invocation_do_not_reach_the_next(lines: Lines) -> None:
     handle = handler(step, World().ports, lines.log)
     handle(EVENT, CONTEXT)

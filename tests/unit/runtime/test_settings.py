@@ -25,6 +25,16 @@ def test_the_stack_is_named_tidegate_unless_said(stack: str | None) -> None:
     )
 
 
+def test_there_may_be_no_secret_of_github() -> None:
+    assert Settings.from_environment(GIVEN).github_secret is None
+    assert Settings.from_environment(GIVEN | {"TIDEGATE_GITHUB_SECRET": ""}).github_secret is None
+
+
+def test_the_secret_of_github_is_an_arn() -> None:
+    arn = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:github-a1B2c3"
+    assert Settings.from_environment(GIVEN | {"TIDEGATE_GITHUB_SECRET": arn}).github_secret == arn
+
+
 @pytest.mark.parametrize("name", ["TIDEGATE_TABLE", "AWS_REGION"])
 @pytest.mark.parametrize("value", [None, "", " "])
 def test_a_missing_variable_is_named_and_no_other_is_shown(name: str, value: str | None) -> None:

@@ -196,6 +196,15 @@ def test_a_bad_signature_is_told_nothing(world: World, signature: str | None) ->
     assert put(world) == []
 
 
+def test_every_bit_of_the_signature_counts(world: World) -> None:
+    event = Delivery().event()
+    good = int(event["headers"]["x-hub-signature-256"].removeprefix("sha256="), 16)
+    for bit in range(256):
+        event["headers"]["x-hub-signature-256"] = f"sha256={good ^ (1 << bit):064x}"
+        assert answered(world, event)[0] == 401
+    assert put(world) == []
+
+
 def test_nothing_is_parsed_before_it_is_verified(world: World) -> None:
     assert answered(world, Delivery(raw=b"[" * 200_000, secret="a guess"))[0] == 401
     assert world.metrics.total("WebhookRefused", reason="signature") == 1
@@ -207,6 +216,7 @@ def test_nothing_is_parsed_before_it_is_verified(world: World) -> None:
         (Delivery(method="GET"), 405),
         (Delivery(raw=b"x" * (webhook.MOST_BYTES + 1)), 413),
         (Delivery(raw=b"x" * (webhook.MOST_BYTES + 1), encoded=True), 413),
+        (Delivery(raw=("é" * (webhook.MOST_BYTES // 2 + 1)).encode(), headers={"content-length": None}), 413),
         (Delivery(headers={"content-length": str(webhook.MOST_BYTES + 1)}), 413),
         (Delivery(headers={"content-length": "-1"}), 400),
         (Delivery(headers={"content-type": "application/x-www-form-urlencoded"}), 415),
@@ -233,6 +243,7 @@ def test_nothing_is_parsed_before_it_is_verified(world: World) -> None:
         (Delivery(push(after=AFTER[1:])), 400),
         (Delivery(push(before="b" * 64)), 400),
         (Delivery(push(before=None)), 400),
+        (Delivery(push(before=ZEROS, created=True, after=f"{AFTER}a")), 400),
         (Delivery(push(forced="false")), 400),
         (Delivery(push(created=None)), 400),
     ],

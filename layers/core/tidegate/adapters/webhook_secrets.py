@@ -61,7 +61,7 @@ class SecretsManagerWebhookSecrets:
                 field="TIDEGATE_GITHUB_SECRET",
                 hint="deploy with the parameter GitHubSecret",
             )
-        self._read_at = self._clock.now()
+        self._kept, self._read_at = None, self._clock.now()
         with asking("secretsmanager:GetSecretValue"):
             answer = self._client().get_secret_value(SecretId=self._secret)
         given = _object(answer.get("SecretString", ""))
