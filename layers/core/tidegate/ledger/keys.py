@@ -8,6 +8,7 @@ from tidegate.ports import Key
 # minute), and which deployments there were (the 3 a.m. question).
 OPEN = "OPEN"
 DEPLOYMENTS = "DEPLOYMENT"
+BUILDS = "BUILD"
 
 
 def place(system: str, environment: str) -> str:
@@ -49,6 +50,23 @@ def rollout(deployment_id: str, service: str, direction: str) -> Key:
 
 def report(deployment_id: str, service: str, direction: str) -> Key:
     return Key(f"DEPLOYMENT#{deployment_id}", f"REPORT#{service}#{direction}")
+
+
+def build(system: str, build_id: str) -> Key:
+    return Key(f"SYSTEM#{system}", f"BUILD#{build_id}")
+
+
+def build_whereabouts(build_id: str) -> Key:
+    """Says which system a build belongs to, for those who know only its id."""
+    return Key(f"BUILD#{build_id}", "WHERE")
+
+
+def build_image(build_id: str, image: str) -> Key:
+    return Key(f"BUILD#{build_id}", f"IMAGE#{image}")
+
+
+def last_build(system: str, ref: str) -> Key:
+    return Key(f"SYSTEM#{system}", f"LAST#{ref}")
 
 
 def lock(system: str, environment: str) -> Key:

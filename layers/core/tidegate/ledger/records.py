@@ -14,11 +14,11 @@ from typing import Any
 
 from tidegate.domain.deployment import Current, Deployment, FailureReport, Line, Phase, Rollout
 from tidegate.domain.errors import ConflictError, LostLockError
-from tidegate.domain.ids import content_hash
 from tidegate.domain.outcome import Outcome
 from tidegate.domain.release import Release, Standing, Verdict, release_hash
 from tidegate.domain.rollout import Direction
 from tidegate.ledger import keys
+from tidegate.ledger.lines import line_write, present
 from tidegate.ledger.locks import fenced
 from tidegate.ledger.time import iso, parse_iso
 from tidegate.ports import Check, Clock, ConditionFailedError, Delete, Item, Put, Store, Write
@@ -72,7 +72,7 @@ class Ledger:
                 keys.whereabouts(deployment.id),
                 {"system": deployment.system, "environment": deployment.environment},
             ),
-            self._line(deployment.id, Line(self.now(), what, detail=detail)),
+            line_write(deployment.id, Line(self.now(), what, detail=detail)),
         ]
         try:
             self._store.transact(writes)
@@ -86,7 +86,7 @@ class Ledger:
     def save(self, deployment: Deployment, *lines: Line, fence: int | None = None) -> None:
         """Write an open deployment and what happened to it; under a fence, where it holds the lock."""
         writes: list[Write] = [self._put_deployment(deployment, {"outcome": None})]
-        writes += [self._line(deployment.id, line, number) for number, line in enumerate(lines)]
+        writes += [line_write(deployment.id, line, number) for number, line in enumerate(lines)]
         self._write(deployment, writes, fence)
 
     def end(
@@ -114,8 +114,8 @@ class Ledger:
         writes: list[Write] = [
             self._put_deployment(ended, {"outcome": None}),
             *also,
-            *(self._line(deployment.id, line, number) for number, line in enumerate(lines)),
-            self._line(deployment.id, last, len(lines)),
+            *(line_write(deployment.id, line, number) for number, line in enumerate(lines)),
+            line_write(deployment.id, last, len(lines)),
         ]
         try:
             self._write(deployment, writes, fence)
@@ -130,7 +130,7 @@ class Ledger:
         self, deployment_id: str, what: str, service: str | None = None, detail: str | None = None
     ) -> None:
         """Add a line to a timeline: an observation, which needs no fence."""
-        self._store.transact([self._line(deployment_id, Line(self.now(), what, service, detail))])
+        self._store.transact([line_write(deployment_id, Line(self.now(), what, service, detail))])
 
     def tell_once(self, deployment_id: str, mark: str, line: Line) -> bool:
         """Add a line unless one with this mark and time is there; False when it was. The time may be written as
@@ -158,8 +158,8 @@ class Ledger:
 
     def save_rollout(self, deployment: Deployment, rollout: Rollout, *lines: Line, fence: int) -> None:
         key = keys.rollout(deployment.id, rollout.service, rollout.direction.value)
-        writes: list[Write] = [Put(key, _present(rollout.to_json()))]
-        writes += [self._line(deployment.id, line, number) for number, line in enumerate(lines)]
+        writes: list[Write] = [Put(key, present(rollout.to_json()))]
+        writes += [line_write(deployment.id, line, number) for number, line in enumerate(lines)]
         self._write(deployment, writes, fence)
 
     def save_report(self, deployment_id: str, report: FailureReport) -> None:
@@ -204,7 +204,7 @@ class Ledger:
             try:
                 self._store.transact(
                     [
-                        Put(keys.release(system, number), _present(item), {"pk": None}),
+                        Put(keys.release(system, number), present(item), {"pk": None}),
                         Put(keys.release_hash(system, release.hash), {"number": number}, {"pk": None}),
                     ]
                 )
@@ -289,18 +289,13 @@ class Ledger:
             return self.now()
 
     def _put_deployment(self, deployment: Deployment, expect: Mapping[str, Any]) -> Put:
-        item = _present(deployment.to_json())
+        item = present(deployment.to_json())
         item |= {
             "kind": keys.OPEN if deployment.outcome is None else keys.DEPLOYMENTS,
             "at": deployment.started_at,
             "type": "deployment",
         }
         return Put(keys.deployment(deployment.system, deployment.environment, deployment.id), item, expect)
-
-    def _line(self, deployment_id: str, line: Line, number: int = 0) -> Put:
-        """Lines of one moment keep their order; the same line of another writer does not overwrite it."""
-        content = line.to_json()
-        return Put(keys.line(deployment_id, line.at, f"{number:02d}-{content_hash(content)[:8]}"), content)
 
     def _write(self, deployment: Deployment, writes: list[Write], fence: int | None) -> None:
         checks: list[Check] = []
@@ -315,11 +310,6 @@ class Ledger:
                     "another run owns the environment now"
                 ) from None
             raise LostLockError(f"deployment {deployment.id} has ended already") from None
-
-
-def _present(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Without absent values: a condition on absence means what it says."""
-    return {name: value for name, value in item.items() if value is not None}
 
 
 def _release(item: Item) -> Release:

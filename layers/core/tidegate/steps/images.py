@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tidegate.domain.errors import BadInputError, NotFoundError
+from tidegate.domain.fields import ImageRequest
 from tidegate.domain.manifest import EnvironmentView
 from tidegate.domain.release import Release
-from tidegate.domain.request import DeployRequest, ImageRequest
+from tidegate.domain.request import DeployRequest
 from tidegate.domain.tags import render_tag
 from tidegate.ledger.records import Ledger
 from tidegate.ports import Ports
