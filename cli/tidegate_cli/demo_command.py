@@ -75,7 +75,8 @@ def _embedded_cloud(checkout: Checkout, *, keep: bool) -> Iterator[tuple[Cloud, 
     try:
         with narrated("starting") as say:
             port = cloud.free_port() if ours else None
-            running = cloud.up(checkout, cloud.Wanted(port=port), say)
+            # Its images are no more than manifests.
+            running = cloud.up(checkout, cloud.Wanted(port=port, docker="off"), say)
         _require_region(running)
         yield running, keep or not ours
     finally:

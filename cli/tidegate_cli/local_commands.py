@@ -18,7 +18,7 @@ from tidegate_local.images import publish
 from tidegate_local.lifecycle import cloud, control, environment
 from tidegate_local.lifecycle.checkout import Checkout
 from tidegate_local.lifecycle.errors import UsageError
-from tidegate_local.lifecycle.record import STACK, Cloud
+from tidegate_local.lifecycle.record import STACK, Cloud, Docker
 from tidegate_local.settings import ACCOUNT
 
 from tidegate_cli.local_progress import narrated
@@ -29,7 +29,6 @@ app = typer.Typer(no_args_is_help=True, help="The embedded cloud: AWS on this ma
 events = typer.Typer(no_args_is_help=True, help="Events for the embedded cloud's default bus.")
 app.add_typer(events, name="events")
 
-Docker = Literal["auto", "require", "off"]
 LARGEST_EVENTS = 1024 * 1024
 
 
@@ -41,8 +40,12 @@ def up(
         int | None, typer.Option(min=1, max=65535, show_default="4566", help="Where it listens, on loopback.")
     ] = None,
     docker: Annotated[
-        Docker, typer.Option(help="Run tasks as containers. Not supported yet: auto is off.")
-    ] = "auto",
+        Docker | None,
+        typer.Option(
+            show_default="auto",
+            help="Tasks are containers: auto where a Docker engine answers, require, or off (simulated).",
+        ),
+    ] = None,
     iam: Annotated[
         bool | None, typer.Option("--iam/--no-iam", show_default="--iam", help="Enforce IAM policies.")
     ] = None,
@@ -51,10 +54,9 @@ def up(
     ] = None,
 ) -> None:
     """Start it, build the orchestrator, deploy it with the real SAM CLI. Does only what is left to do."""
-    _require_no_docker(docker)
     _require_region(call.given.region)
     ecs_events = None if no_ecs_events is None else not no_ecs_events
-    wanted = cloud.Wanted(port, call.given.region, iam, ecs_events, call.given.stack)
+    wanted = cloud.Wanted(port, call.given.region, iam, ecs_events, call.given.stack, docker)
     with interruptible(), narrated("looking for a running embedded cloud") as say:
         started = cloud.up(Checkout.find(), wanted, say)
     if call.given.json:
@@ -198,19 +200,9 @@ def _show(shown: Cloud) -> None:
     options = shown.options
     print(f"the embedded cloud runs at {shown.endpoint_url}")
     print(f"  account {ACCOUNT}, region {options.region}, stack {options.stack}")
-    print(f"  IAM {'enforced' if options.iam else 'not enforced'}, tasks simulated")
+    print(f"  IAM {'enforced' if options.iam else 'not enforced'}, {cloud.tasks_of(shown)}")
     print('  use it:  eval "$(tidegate local env)", or tidegate --local …')
     print("  stop it: tidegate local down")
-
-
-def _require_no_docker(docker: Docker) -> None:
-    if docker == "require":
-        raise UsageError(
-            "containers are not supported yet: tasks are simulated",
-            field="docker",
-            hint="leave --docker out",
-            code="not_supported",
-        )
 
 
 def _require_region(region: str | None) -> None:

@@ -41,6 +41,8 @@ class Settings:
     """Address of the engine, as DOCKER_HOST has it; empty unless `docker`. The process's own environment hides
     the engine, so that MiniStack starts no containers that nobody removes: hand this one to who needs it."""
     pace: Pace = field(default_factory=Pace)
+    build_minute_seconds: float = 60.0
+    """How long a minute of a CodeBuild time-out is; a test cannot wait for five of them."""
     account: str = ACCOUNT
     without: frozenset[str] = frozenset()
     """Mends left out, to see whether a newer MiniStack still needs them (and by their tests)."""
@@ -53,4 +55,9 @@ class Settings:
     @property
     def cloud_id(self) -> str:
         """Names the containers of this cloud: 12 hexadecimal characters, the same for the same state folder."""
-        return hashlib.sha256(str(self.state_dir).encode()).hexdigest()[:12]
+        return cloud_id(self.state_dir)
+
+
+def cloud_id(state_dir: Path) -> str:
+    """`Settings.cloud_id` of the cloud with this state folder."""
+    return hashlib.sha256(str(state_dir.resolve()).encode()).hexdigest()[:12]

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -174,7 +174,9 @@ def sample_cloud(state: Path, wanted: life.Wanted | None = None) -> Iterator[Sam
     """
     checkout = Checkout(ROOT, state)
     said: list[str] = []
-    cloud = life.up(checkout, wanted or life.Wanted(port=free_port()), said.append)
+    wanted = wanted or life.Wanted(port=free_port())
+    # The same on every machine: with an engine only where a test asks for it.
+    cloud = life.up(checkout, replace(wanted, docker=wanted.docker or "off"), said.append)
     try:
         session = EmbeddedSession(cloud)
         ports = connect(session, cloud.options.stack)

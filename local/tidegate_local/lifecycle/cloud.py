@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from tidegate_local import engine
 from tidegate_local.control import Control, ControlError, NotRunningError
 from tidegate_local.lifecycle import environment, processes, record
 from tidegate_local.lifecycle.building import build
@@ -17,7 +18,8 @@ from tidegate_local.lifecycle.checkout import Checkout
 from tidegate_local.lifecycle.deploying import deploy, parameters
 from tidegate_local.lifecycle.errors import LocalError, NotUpError, UsageError, failed
 from tidegate_local.lifecycle.locking import exclusive
-from tidegate_local.lifecycle.record import Cloud, Options
+from tidegate_local.lifecycle.record import Cloud, Docker, Options
+from tidegate_local.settings import cloud_id
 
 READY_SECONDS = 60.0
 TURN_SECONDS = 600.0
@@ -42,14 +44,19 @@ class Wanted:
     iam: bool | None = None
     ecs_events: bool | None = None
     stack: str | None = None
+    docker: Docker | None = None
 
     def options(self) -> Options:
         """With the defaults for what was left open."""
         return Options(**self._named())
 
-    def differences(self, running: Options) -> list[str]:
-        """The options that were named and run otherwise."""
-        return [name for name, value in self._named().items() if getattr(running, name) != value]
+    def differences(self, running: Cloud) -> list[str]:
+        """The options that were named and run otherwise. Of Docker it matters whether it is used."""
+        named = self._named()
+        contained = running.engine is not None
+        docker = {"auto": contained, "require": True, "off": False}[named.pop("docker", "auto")]
+        found = [name for name, value in named.items() if getattr(running.options, name) != value]
+        return found if docker == contained else [*found, "docker"]
 
     def _named(self) -> dict[str, Any]:
         every = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -78,7 +85,7 @@ def up(checkout: Checkout, wanted: Wanted, say: Say) -> Cloud:
         running = _running(checkout)
         if running is None:
             return _start_and_fill(checkout, wanted.options(), say)
-        if differences := wanted.differences(running.options):
+        if differences := wanted.differences(running):
             raise UsageError(
                 f"an embedded cloud runs at {running.endpoint_url} with another {', '.join(differences)}",
                 hint="stop it first: tidegate local down",
@@ -148,12 +155,13 @@ def _running(checkout: Checkout) -> Cloud | None:
 
 def _start_and_fill(checkout: Checkout, options: Options, say: Say) -> Cloud:
     _require_free(options.port)
+    engine_used = _engine(options.docker)
     started: Cloud | None = None
     try:
         # The server imports for seconds: it may do so while sam builds.
         with processes.uninterrupted():
-            started = _start(checkout, options)
-        say(f"starting the embedded cloud at {options.endpoint_url}")
+            started = _start(checkout, options, engine_used)
+        say(f"starting the embedded cloud at {options.endpoint_url}: {tasks_of(started)}")
         return _fill(checkout, started, say)
     except BaseException:
         if started is not None:
@@ -175,17 +183,41 @@ def _fill(checkout: Checkout, cloud: Cloud, say: Say) -> Cloud:
     return cloud
 
 
-def _start(checkout: Checkout, options: Options) -> Cloud:
+def tasks_of(cloud: Cloud) -> str:
+    """What its tasks are, for a person."""
+    if cloud.engine is not None:
+        return f"containers by Docker {cloud.engine.version}"
+    return "tasks are simulated" + ("" if cloud.options.docker == "off" else ": no Docker engine answers")
+
+
+def _engine(wanted: Docker) -> engine.Engine | None:
+    if wanted == "off":
+        return None
+    try:
+        return engine.find()
+    except engine.NoEngineError as error:
+        if wanted == "auto":
+            return None
+        raise LocalError(
+            str(error),
+            hint="start Docker, or name its engine: DOCKER_HOST=unix:///path/docker.sock; --docker off simulates tasks",
+            field="docker",
+            code="no_docker",
+        ) from error
+
+
+def _start(checkout: Checkout, options: Options, engine_used: engine.Engine | None) -> Cloud:
     command = [sys.executable, "-m", "tidegate_local.server", "--port", str(options.port)]
     command += ["--region", options.region, "--state-dir", _marker(checkout)]
     command += ["--iam" if options.iam else "--no-iam"]
     command += ["--ecs-events" if options.ecs_events else "--no-ecs-events"]
+    command += ["--docker" if engine_used else "--no-docker"]
     checkout.temporary.mkdir(parents=True, exist_ok=True)
     environ = environment.clean(checkout)
     log = checkout.log("server")
     log.unlink(missing_ok=True)
     pid = processes.start(command, environ=environ, log=log, folder=checkout.state)
-    cloud = Cloud(options, pid)
+    cloud = Cloud(options, pid, engine=engine_used)
     record.write(checkout.record, cloud)
     return cloud
 
@@ -212,6 +244,10 @@ def _answers(cloud: Cloud) -> bool:
 def _stop(checkout: Checkout, cloud: Cloud) -> None:
     """The logs stay, for whoever asks why."""
     processes.stop(cloud.pid, _marker(checkout))
+    if cloud.engine is not None:
+        # It does so itself, unless it was killed.
+        own = cloud_id(Path(_marker(checkout)))
+        engine.sweep(cloud.engine.address, cloud_id=own, registry=cloud.options.registry)
     checkout.record.unlink(missing_ok=True)
     for folder in (Path(_marker(checkout)), checkout.temporary):
         shutil.rmtree(folder, ignore_errors=True)

@@ -3,12 +3,14 @@
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
+from tidegate_local.engine import Engine
 from tidegate_local.lifecycle.environment import LOOPBACK
 from tidegate_local.settings import ACCOUNT
 
 STACK = "tidegate"
+Docker: TypeAlias = Literal["auto", "require", "off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,8 @@ class Options:
     region: str = "us-east-1"
     iam: bool = True
     ecs_events: bool = True
+    docker: Docker = "auto"
+    """Containers by Docker: where an engine answers, or else not at all, or never."""
     stack: str = STACK
 
     @property
@@ -26,15 +30,21 @@ class Options:
         """Where it listens."""
         return f"http://{LOOPBACK}:{self.port}"
 
+    @property
+    def registry(self) -> str:
+        """Host and port of the container registry, which is the cloud itself."""
+        return f"{LOOPBACK}:{self.port}"
+
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
     """A started embedded cloud. `pid` leads its process group; `deployed` names what was built and deployed
-    into it, None until that is done."""
+    into it, None until that is done; `engine` runs its tasks, None where they are simulated."""
 
     options: Options
     pid: int
     deployed: str | None = None
+    engine: Engine | None = None
 
     @property
     def endpoint_url(self) -> str:
@@ -46,14 +56,14 @@ class Cloud:
         return replace(self, deployed=deployed)
 
     def document(self) -> dict[str, Any]:
-        """What `local up --json` prints. Containers, their registry and a database come later: null."""
+        """What `local up --json` prints. A database comes later: null."""
         return {
             "endpoint_url": self.endpoint_url,
             "account": ACCOUNT,
             "region": self.options.region,
-            "registry": None,
+            "registry": self.options.registry,
             "postgres": None,
-            "docker": False,
+            "docker": self.engine is not None,
             "iam": self.options.iam,
         }
 
@@ -62,8 +72,9 @@ def read(path: Path) -> Cloud | None:
     """The record; None where there is none, or one that was cut off."""
     try:
         content = json.loads(path.read_text())
-        return Cloud(**{**content, "options": Options(**content["options"])})
-    except (OSError, ValueError, TypeError, KeyError):
+        engine = Engine(**content["engine"]) if content.get("engine") else None
+        return Cloud(**{**content, "options": Options(**content["options"]), "engine": engine})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 

@@ -32,6 +32,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tidegate(checkout: Path, home: Path, tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
     state = tmp_path_factory.mktemp("state") / "cloud"
     variables = {"TIDEGATE_CHECKOUT": str(checkout), "TIDEGATE_STATE_DIR": str(state), "HOME": str(home)}
+    variables["DOCKER_HOST"] = "unix:///nonexistent"  # the same on every machine
     return CommandLine(variables, checkout)
 
 
@@ -70,7 +71,8 @@ def test_up_says_what_there_is(up: dict[str, Any]) -> None:
     assert set(up) == {"endpoint_url", "account", "region", "registry", "postgres", "docker", "iam"}
     assert up["endpoint_url"].startswith("http://127.0.0.1:")
     assert (up["account"], up["region"]) == ("000000000000", "us-east-1")
-    assert (up["registry"], up["postgres"], up["docker"], up["iam"]) == (None, None, False, True)
+    assert (up["postgres"], up["docker"], up["iam"]) == (None, False, True)
+    assert f"http://{up['registry']}" == up["endpoint_url"]
 
 
 def test_the_stack_is_deployed_and_its_function_runs(up: dict[str, Any]) -> None:
@@ -108,6 +110,7 @@ def test_up_deploys_again_when_the_template_has_changed(
         (["--region", "eu-west-1"], "region"),
         (["--no-iam"], "iam"),
         (["--no-ecs-events"], "ecs_events"),
+        (["--docker", "require"], "docker"),
     ],
 )
 def test_other_options_are_refused_while_it_runs(
@@ -121,7 +124,9 @@ def test_other_options_are_refused_while_it_runs(
 
 def test_status_says_that_it_runs(tidegate: CommandLine, up: dict[str, Any]) -> None:
     assert tidegate.run("local", "status", "--json").document == {"state": "running", **up}
-    assert up["endpoint_url"] in tidegate.run("local", "status").output
+    told = tidegate.run("local", "status").output
+    assert up["endpoint_url"] in told
+    assert "tasks are simulated: no Docker engine answers" in told
 
 
 def test_env_points_a_shell_at_it_and_nowhere_else(tidegate: CommandLine, up: dict[str, Any]) -> None:

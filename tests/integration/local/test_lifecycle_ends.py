@@ -32,6 +32,7 @@ def state(tmp_path: Path) -> Path:
 @pytest.fixture
 def tidegate(checkout: Path, state: Path) -> Iterator[CommandLine]:
     variables = {"TIDEGATE_CHECKOUT": str(checkout), "TIDEGATE_STATE_DIR": str(state)}
+    variables["DOCKER_HOST"] = "unix:///nonexistent"  # the same on every machine
     command_line = CommandLine(variables, checkout)
     yield command_line
     command_line.run("local", "down")
@@ -56,7 +57,7 @@ def test_commands_that_need_one_say_how_to_start_it(tidegate: CommandLine, words
 @pytest.mark.parametrize(
     ("words", "field"),
     [
-        (["--docker", "require"], "docker"),
+        (["--docker", "maybe"], "--docker"),
         (["--region", "us-moon-1"], "region"),
         (["--port", "0"], "--port"),
         (["--port", "http"], "--port"),
@@ -67,6 +68,24 @@ def test_what_cannot_be_is_bad_usage(
 ) -> None:
     refused = tidegate.run("local", "up", *words, "--json")
     assert (refused.exit_code, refused.error["field"]) == (2, field)
+    assert not state.exists()
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("unix:///nonexistent", "no Docker engine answers at unix:///nonexistent"),
+        ("tcp://192.0.2.1:2375", "not on this machine"),
+    ],
+)
+def test_docker_that_is_required_and_is_not_there(
+    tidegate: CommandLine, state: Path, host: str, why: str
+) -> None:
+    person = tidegate.with_variables(DOCKER_HOST=host)
+    refused = person.run("local", "up", "--port", str(free_port()), "--docker", "require", "--json")
+    assert (refused.exit_code, refused.error["code"], refused.error["field"]) == (1, "no_docker", "docker")
+    assert why in refused.error["message"]
+    assert "DOCKER_HOST" in refused.error["hint"]
     assert not state.exists()
 
 

@@ -3,15 +3,21 @@
 from pathlib import Path
 
 import pytest
+from tidegate_local.engine import Engine
 from tidegate_local.lifecycle import record
-from tidegate_local.lifecycle.cloud import Wanted
-from tidegate_local.lifecycle.record import Cloud, Options
+from tidegate_local.lifecycle.cloud import Wanted, tasks_of
+from tidegate_local.lifecycle.record import Cloud, Docker, Options
+
+CHOICES: tuple[Docker, ...] = ("auto", "require", "off")
+ENGINE = Engine("unix:///var/run/docker.sock", "20.10.24")
 
 
 def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
-    cloud = Cloud(Options(port=4700, region="eu-west-1", iam=False, stack="mine"), pid=7, deployed="abc")
-    record.write(tmp_path / "state" / "cloud.json", cloud)
-    assert record.read(tmp_path / "state" / "cloud.json") == cloud
+    options = Options(port=4700, region="eu-west-1", iam=False, docker="require", stack="mine")
+    for engine in (None, ENGINE):
+        cloud = Cloud(options, pid=7, deployed="abc", engine=engine)
+        record.write(tmp_path / "state" / "cloud.json", cloud)
+        assert record.read(tmp_path / "state" / "cloud.json") == cloud
 
 
 @pytest.mark.parametrize(
@@ -29,16 +35,32 @@ def test_the_document_has_the_keys_of_the_contract() -> None:
         "endpoint_url": "http://127.0.0.1:4566",
         "account": "000000000000",
         "region": "us-east-1",
-        "registry": None,
+        "registry": "127.0.0.1:4566",
         "postgres": None,
         "docker": False,
         "iam": True,
     }
+    assert Cloud(Options(), pid=1, engine=ENGINE).document()["docker"] is True
 
 
 def test_what_nobody_named_is_as_it_runs() -> None:
-    running = Options(port=4700, iam=False)
+    running = Cloud(Options(port=4700, iam=False), pid=1)
     assert Wanted().differences(running) == []
     assert Wanted(port=4700, iam=False).differences(running) == []
     assert Wanted(port=4566, iam=True).differences(running) == ["port", "iam"]
     assert Wanted(ecs_events=False).options() == Options(ecs_events=False)
+
+
+def test_of_docker_it_matters_whether_it_is_used() -> None:
+    simulated, contained = Cloud(Options(), pid=1), Cloud(Options(), pid=1, engine=ENGINE)
+    differences = {
+        docker: (Wanted(docker=docker).differences(simulated), Wanted(docker=docker).differences(contained))
+        for docker in CHOICES
+    }
+    assert differences == {"auto": ([], []), "require": (["docker"], []), "off": ([], ["docker"])}
+
+
+def test_a_person_is_told_what_tasks_are() -> None:
+    assert tasks_of(Cloud(Options(), pid=1, engine=ENGINE)) == "containers by Docker 20.10.24"
+    assert tasks_of(Cloud(Options(), pid=1)) == "tasks are simulated: no Docker engine answers"
+    assert tasks_of(Cloud(Options(docker="off"), pid=1)) == "tasks are simulated"
