@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from tidegate.ports import Ports
 
+from tests.support.builds import FakeBuilds, FakeSources
 from tests.support.clock import FakeClock
 from tests.support.containers import FakeContainers, FakeService
 from tests.support.lookups import (
@@ -21,6 +22,7 @@ from tests.support.store import FakeStore
 
 __all__ = [
     "FakeAlarms",
+    "FakeBuilds",
     "FakeBus",
     "FakeClock",
     "FakeContainers",
@@ -31,6 +33,7 @@ __all__ = [
     "FakeReferences",
     "FakeRegistry",
     "FakeService",
+    "FakeSources",
     "FakeStore",
     "FakeWebhookSecrets",
     "World",
@@ -42,6 +45,7 @@ class World:
     clock: FakeClock = field(default_factory=FakeClock)
     store: FakeStore = field(default_factory=FakeStore)
     images: FakeImages = field(default_factory=FakeImages)
+    sources: FakeSources = field(default_factory=FakeSources)
     references: FakeReferences = field(default_factory=FakeReferences)
     alarms: FakeAlarms = field(default_factory=FakeAlarms)
     logs: FakeLogs = field(default_factory=FakeLogs)
@@ -49,10 +53,12 @@ class World:
     bus: FakeBus = field(default_factory=FakeBus)
     metrics: FakeMetrics = field(default_factory=FakeMetrics)
     webhook_secrets: FakeWebhookSecrets = field(default_factory=FakeWebhookSecrets)
+    builds: FakeBuilds = field(init=False)
     containers: FakeContainers = field(init=False)
     executions: FakeExecutions = field(init=False)
 
     def __post_init__(self) -> None:
+        self.builds = FakeBuilds(self.clock)
         self.containers = FakeContainers(self.clock)
         self.executions = FakeExecutions(self.clock)
 
@@ -62,6 +68,8 @@ class World:
             store=self.store,
             containers=self.containers,
             images=self.images,
+            builds=self.builds,
+            sources=self.sources,
             references=self.references,
             alarms=self.alarms,
             logs=self.logs,

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from tidegate.domain.errors import BadManifestError
+from tidegate.ports import Scan
 
 from tests.support.scripted import Scripted, recorded
 
@@ -16,6 +17,7 @@ class FakeImages(Scripted):
     def __init__(self) -> None:
         super().__init__()
         self.repositories: dict[str, dict[str, set[str]]] = {}
+        self.scans: dict[tuple[str, str], Scan] = {}
 
     @recorded
     def uri(self, repository: str) -> str | None:
@@ -29,6 +31,23 @@ class FakeImages(Scripted):
     @recorded
     def exists(self, repository: str, digest: str) -> bool:
         return digest in self.repositories.get(repository, {})
+
+    @recorded
+    def tag(self, repository: str, digest: str, tag: str) -> str | None:
+        images = self.repositories.get(repository, {})
+        named = next((found for found, tags in images.items() if tag in tags), None)
+        if named is None and digest in images:
+            images[digest].add(tag)
+            return digest
+        return named
+
+    @recorded
+    def scan(self, repository: str, digest: str) -> Scan | None:
+        found = self.scans.get((repository, digest))
+        return found if digest in self.repositories.get(repository, {}) else None
+
+    def set_scan(self, repository: str, digest: str, scan: Scan) -> None:
+        self.scans[repository, digest] = scan
 
     def add_repository(self, repository: str) -> None:
         self.repositories.setdefault(repository, {})

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from tidegate.domain.build import BuildRun
 from tidegate.domain.rollout import EcsDeployment, ServiceState
 
 Item = Mapping[str, Any]
@@ -139,6 +140,24 @@ class Containers(Protocol):
         """Those of one ECS deployment that ECS still remembers (about an hour), newest first."""
 
 
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """`findings` counts by severity. `status` as ECR has it (API reference, ImageScanStatus): COMPLETE and ACTIVE have
+    findings; PENDING and IN_PROGRESS will have; all others never will."""
+
+    status: str
+    findings: Mapping[str, int] = field(default_factory=dict)
+    reason: str = ""
+
+    @property
+    def complete(self) -> bool:
+        return self.status in ("COMPLETE", "ACTIVE")
+
+    @property
+    def pending(self) -> bool:
+        return self.status in ("PENDING", "IN_PROGRESS")
+
+
 class Images(Protocol):
     """Amazon ECR."""
 
@@ -148,6 +167,53 @@ class Images(Protocol):
     def digest(self, repository: str, tag: str) -> str | None: ...
 
     def exists(self, repository: str, digest: str) -> bool: ...
+
+    def tag(self, repository: str, digest: str, tag: str) -> str | None:
+        """Let a tag name an image that is there, without pulling it; a tag that names another image is not moved.
+
+        Gives the digest that the tag names afterwards, None when the repository has no such image.
+        """
+
+    def scan(self, repository: str, digest: str) -> Scan | None:
+        """What ECR's scan of an image found; None when there is none (not scanned, or no such image)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A CodeBuild project. `variables` are its own environment variables, the plain ones; `branch` the source version
+    it builds by default."""
+
+    name: str
+    source_type: str
+    location: str
+    branch: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+class Builds(Protocol):
+    """AWS CodeBuild."""
+
+    def projects(self, names: Sequence[str]) -> dict[str, Project]:
+        """By name; those that CodeBuild does not know are left out."""
+
+    def start(self, project: str, commit: str, variables: Mapping[str, str], token: str) -> BuildRun:
+        """Start a build of a commit; the same token within five minutes gives the same build.
+
+        Raises NotFoundError when there is no such project.
+        """
+
+    def runs(self, ids: Sequence[str]) -> dict[str, BuildRun]:
+        """By id; those that CodeBuild does not know are left out."""
+
+
+class Sources(Protocol):
+    """Git repositories, as far as they can be asked (`domain.source` has the notation)."""
+
+    def changes(self, repository: str, before: str, after: str) -> list[str] | None:
+        """Paths that differ between two commits, old names and new; None where that cannot be told."""
+
+    def tree(self, repository: str, commit: str, path: str) -> str | None:
+        """Git's id of a folder (`.` for the root) in a commit; None where that cannot be told."""
 
 
 class References(Protocol):
@@ -252,6 +318,8 @@ class Ports:
     store: Store
     containers: Containers
     images: Images
+    builds: Builds
+    sources: Sources
     references: References
     alarms: Alarms
     logs: Logs

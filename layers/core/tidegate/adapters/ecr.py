@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from botocore.exceptions import ClientError
 
 from tidegate.adapters.errors import asking, code_of
+from tidegate.domain.errors import OutsideError
+from tidegate.ports import Scan
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
     from mypy_boto3_ecr.type_defs import ImageIdentifierTypeDef
 
 _MISSING = frozenset({"RepositoryNotFoundException", "ImageNotFoundException"})
+# BatchGetImage gives a manifest as it was pushed only where its type is accepted; the API reference names the first
+# two, Docker's own clients send all four.
+MANIFESTS = (
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.oci.image.index.v1+json",
+)
+
+
+class _Manifest(TypedDict):
+    imageManifest: str
+    imageManifestMediaType: NotRequired[str]
 
 
 class EcrImages:
@@ -35,6 +50,72 @@ class EcrImages:
 
     def exists(self, repository: str, digest: str) -> bool:
         return self._found(repository, {"imageDigest": digest}) is not None
+
+    def tag(self, repository: str, digest: str, tag: str) -> str | None:
+        """As ECR's user guide has it ("Retagging an image"): PutImage of the manifest that is there."""
+        named = self.digest(repository, tag)
+        if named is not None:
+            return named
+        image = self._manifest(repository, digest)
+        if image is None:
+            return None
+        with asking("ecr:PutImage"):
+            try:
+                self._client().put_image(repositoryName=repository, imageTag=tag, imageDigest=digest, **image)
+            except ClientError as error:
+                code = code_of(error)
+                if code in _MISSING:
+                    return None
+                if code == "ImageTagAlreadyExistsException":  # somebody was faster, and the tag may not move
+                    return self.digest(repository, tag)
+                if code != "ImageAlreadyExistsException":
+                    raise
+        return digest
+
+    def scan(self, repository: str, digest: str) -> Scan | None:
+        """The counts are of the whole image, whatever page of findings they come with; they are all that is asked."""
+        with asking("ecr:DescribeImageScanFindings"):
+            try:
+                answer = self._client().describe_image_scan_findings(
+                    repositoryName=repository, imageId={"imageDigest": digest}, maxResults=1
+                )
+            except ClientError as error:
+                if code_of(error) in _MISSING | {"ScanNotFoundException"}:
+                    return None
+                raise
+        status = answer.get("imageScanStatus", {})
+        if not status.get("status"):
+            return None
+        counts = answer.get("imageScanFindings", {}).get("findingSeverityCounts", {})
+        return Scan(
+            status["status"],
+            {str(name): count for name, count in counts.items()},
+            status.get("description", ""),
+        )
+
+    def _manifest(self, repository: str, digest: str) -> _Manifest | None:
+        action = "ecr:BatchGetImage"
+        with asking(action):
+            try:
+                answer = self._client().batch_get_image(
+                    repositoryName=repository,
+                    imageIds=[{"imageDigest": digest}],
+                    acceptedMediaTypes=list(MANIFESTS),
+                )
+            except ClientError as error:
+                if code_of(error) in _MISSING:
+                    return None
+                raise
+        for image in answer["images"]:
+            found: _Manifest = {"imageManifest": image["imageManifest"]}
+            if image.get("imageManifestMediaType"):
+                found["imageManifestMediaType"] = image["imageManifestMediaType"]
+            return found
+        for failure in answer["failures"]:
+            if failure["failureCode"] != "ImageNotFound":
+                reason = failure.get("failureReason", "")
+                raise OutsideError(f"{action}: {failure['failureCode']}: {reason}")
+        return None
 
     def _found(self, repository: str, image: ImageIdentifierTypeDef) -> str | None:
         with asking("ecr:DescribeImages"):

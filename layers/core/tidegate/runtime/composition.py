@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from tidegate.adapters.clients import Clients
 from tidegate.adapters.cloudwatch import CloudWatchAlarms
+from tidegate.adapters.codebuild import CodeBuildBuilds
+from tidegate.adapters.codecommit import CodeCommitSources
 from tidegate.adapters.dynamodb_store import DynamoDbStore
 from tidegate.adapters.ecr import EcrImages
 from tidegate.adapters.ecs import EcsContainers
@@ -48,6 +50,8 @@ def compose(settings: Settings, metrics: Metrics, clients: Clients) -> Ports:
         store=store,
         containers=EcsContainers(lambda: clients.client("ecs")),
         images=EcrImages(lambda: clients.client("ecr")),
+        builds=CodeBuildBuilds(lambda: clients.client("codebuild")),
+        sources=CodeCommitSources(lambda: clients.client("codecommit")),
         references=AwsReferences(
             lambda region: clients.client("secretsmanager", region),
             lambda region: clients.client("ssm", region),
