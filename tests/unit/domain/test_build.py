@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -28,6 +29,8 @@ from tidegate.domain.build import (
 )
 from tidegate.domain.errors import BadManifestError
 
+from tests.support.scratch import Scratch
+
 SHA = "sha256:" + "1" * 64
 # The contract's formula, in the words of a shell; infrastructure/build.yaml has it in its buildspec.
 FORMULA = """printf '%s' "tree-$(
@@ -35,27 +38,10 @@ FORMULA = """printf '%s' "tree-$(
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    (tmp_path / "apps" / "api").mkdir(parents=True)
-    (tmp_path / "apps" / "api" / "Dockerfile").write_text("FROM scratch\n")
-    (tmp_path / "README.md").write_text("read me\n")
-    git(tmp_path, "init", "--quiet", "--initial-branch=main")
-    commit(tmp_path)
-    return tmp_path
-
-
-def git(checkout: Path, *arguments: str) -> str:
-    settings = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com", "-c", "commit.gpgsign=false"]
-    answer = subprocess.run(
-        ["git", *settings, *arguments], cwd=checkout, check=True, capture_output=True, text=True
-    )
-    return answer.stdout.strip()
-
-
-def commit(checkout: Path) -> str:
-    git(checkout, "add", "--all")
-    git(checkout, "commit", "--quiet", "--message=a change", "--no-verify")
-    return git(checkout, "rev-parse", "HEAD")
+def checkout(tmp_path: Path) -> Scratch:
+    scratch = Scratch.begin(tmp_path / "work")
+    scratch.commit("first", {"apps/api/Dockerfile": "FROM scratch\n", "README.md": "read me\n"})
+    return scratch
 
 
 class TestTreeTag:
@@ -69,33 +55,32 @@ class TestTreeTag:
         ],
     )
     def test_is_what_a_shell_makes_of_the_same_repository(
-        self, checkout: Path, tree: str, dockerfile: str, test: str, arguments: str
+        self, checkout: Scratch, tree: str, dockerfile: str, test: str, arguments: str
     ) -> None:
         given_ = {"TREE": tree, "DOCKERFILE": dockerfile, "TEST": test, "ARGUMENTS": arguments}
         in_bash = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", FORMULA],
-            cwd=checkout,
-            env={"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", **given_},
+            cwd=checkout.folder,
+            env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **given_},
             check=True,
             capture_output=True,
             text=True,
         ).stdout
-        assert tree_tag(git(checkout, "rev-parse", tree), dockerfile, test, arguments) == in_bash
+        assert tree_tag(checkout.git("rev-parse", tree).strip(), dockerfile, test, arguments) == in_bash
         assert len(in_bash) == len("tree-") + 40
 
-    def test_changes_with_the_tree_alone_and_comes_back_with_it(self, checkout: Path) -> None:
+    def test_changes_with_the_tree_alone_and_comes_back_with_it(self, checkout: Scratch) -> None:
         def tag(folder: str) -> str:
-            return tree_tag(git(checkout, "rev-parse", f"HEAD:{folder}"), "Dockerfile", "", "")
+            return tree_tag(checkout.git("rev-parse", f"HEAD:{folder}").strip(), "Dockerfile", "", "")
 
         first, whole = tag("apps/api"), tag("")
-        (checkout / "README.md").write_text("changed\n")
-        commit(checkout)
+        checkout.commit("second", {"README.md": "changed\n"})
         assert tag("apps/api") == first
         assert tag("") != whole
-        (checkout / "apps" / "api" / "Dockerfile").chmod(0o755)
-        commit(checkout)
+        (checkout.folder / "apps" / "api" / "Dockerfile").chmod(0o755)
+        checkout.commit("third")
         assert tag("apps/api") != first
-        git(checkout, "revert", "--no-edit", "HEAD", "HEAD~1")
+        checkout.git("revert", "--no-edit", "HEAD", "HEAD~1")
         assert (tag("apps/api"), tag("")) == (first, whole)
 
     def test_is_of_every_part(self) -> None:
