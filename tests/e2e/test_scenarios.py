@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e import rare_scenarios, scenarios
+from tests.e2e import rare_scenarios, scenarios, webhook_scenarios
 from tests.e2e.support import SampleCloud
 
 pytestmark = pytest.mark.emulator
-assert rare_scenarios  # importing it adds its stories to the others
+assert rare_scenarios
+assert webhook_scenarios  # importing them adds their stories to the others
 
 
 @pytest.mark.parametrize("name", scenarios.SCENARIOS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.e2e import rare_scenarios
+from tests.e2e import rare_scenarios, webhook_scenarios
 from tests.e2e.scenarios import SCENARIOS
 from tests.iam.permissions import Pair
 
@@ -28,7 +28,10 @@ LIKELY = {
     ("sweep", "states:StartExecution"): "a_stopped_run_is_reverted",
     ("sweep", "events:PutEvents"): rare_scenarios.a_run_that_dies_again_and_again_is_given_up.__name__,
 }
-OTHERWISE = {"sweep": "a_lost_event_is_made_good_by_the_sweep"}
+OTHERWISE = {
+    "sweep": "a_lost_event_is_made_good_by_the_sweep",
+    "webhook": webhook_scenarios.a_push_that_github_signed_is_heard.__name__,
+}
 
 
 def order(pair: Pair) -> list[str]:

@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from tidegate_local.lifecycle import environment
+from tidegate_local.lifecycle import environment, webhook_secret
 from tidegate_local.lifecycle.building import overrides, run, sam
 from tidegate_local.lifecycle.checkout import Checkout
 from tidegate_local.lifecycle.errors import LocalError
@@ -24,7 +24,7 @@ def deploy(checkout: Checkout, cloud: Cloud, built: Path) -> None:
     command += ["--region", cloud.options.region, "--resolve-s3", "--no-progressbar"]
     command += ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
     command += ["--no-confirm-changeset", "--no-fail-on-empty-changeset"]
-    command += ["--parameter-overrides", *parameters(checkout)]
+    command += ["--parameter-overrides", *parameters(checkout), *webhook_secret.parameters(cloud, built)]
     environ = environment.embedded(checkout, cloud.endpoint_url, cloud.options.region)
     environ["SAM_CLI_POLL_DELAY"] = POLL_SECONDS
     run(command, checkout, environ, log="deploy", folder=checkout.state, seconds=SECONDS)

@@ -6,9 +6,11 @@ ECR): DescribeServices and UpdateService are checked on each `service/<cluster>/
 RegisterTaskDefinition on the task definition, with `ecs:TagResource` (key `ecs:CreateAction`) where it carries tags
 and `iam:PassRole` (key `iam:PassedToService`) for each role it names; DescribeTaskDefinition and ListTaskDefinitions
 know no resource; DescribeRepositories is checked on each repository that is named, GetParametersByPath on the path;
-BatchGetBuilds, StopBuild and BatchGetProjects of CodeBuild on each project.
+BatchGetBuilds, StopBuild and BatchGetProjects of CodeBuild on each project. PutEvents has the key `events:source`, one
+value for each entry; what reads or writes an item has `dynamodb:LeadingKeys`, the value of its partition key.
 MiniStack: checks whatever names a cluster on the cluster, the rest, repositories, paths and builds on "*"; it knows no
-`ecs:cluster` and asks for neither TagResource nor PassRole. A role that is right on AWS is refused there.
+`ecs:cluster`, `events:source` or `dynamodb:LeadingKeys` and asks for neither TagResource nor PassRole. A role that is
+right on AWS is refused there, or one that is wrong is let through.
 Mended by naming the resources, by the condition keys, and by asking for the dependent actions as well.
 """
 
@@ -71,8 +73,7 @@ def install() -> None:
         service: str, iam_action: str, body: bytes, params: dict[str, Any]
     ) -> dict[str, Any]:
         found: dict[str, Any] = context(service, iam_action, body, params)
-        cluster = _document(body).get("cluster") if service == "ecs" else None
-        return {**found, "ecs:cluster": _cluster_arn(str(cluster))} if cluster else found
+        return {**found, **_keys(service, iam_action.rpartition(":")[2], _document(body))}
 
     def enforce(
         access_key_id: str,
@@ -142,6 +143,30 @@ def _ecs_checks(action: str, given: dict[str, Any], arn: str, account: str) -> I
             yield Check("*")
         case "RegisterTaskDefinition":
             yield from _registration(given, f"{arn}:task-definition/{given.get('family', '*')}:*", account)
+
+
+def _keys(service: str, action: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The condition keys of a request."""
+    match service, action:
+        case "ecs", _ if given.get("cluster"):
+            return {"ecs:cluster": _cluster_arn(str(given["cluster"]))}
+        case "events", "PutEvents":
+            entries = given.get("Entries") or []
+            return {"events:source": [str(entry.get("Source")) for entry in entries]}
+        case "dynamodb", "GetItem" | "PutItem" | "UpdateItem" | "DeleteItem":
+            return _leading_key(given)
+    return {}
+
+
+def _leading_key(given: dict[str, Any]) -> dict[str, Any]:
+    from ministack.services.dynamodb import _tables  # noqa: PLC0415 - loaded when it is first called
+
+    table = _tables.get(_last(given.get("TableName")))
+    item = given.get("Key") or given.get("Item")
+    if not table or not isinstance(item, dict):
+        return {}
+    value = item.get(table["pk_name"])
+    return {"dynamodb:LeadingKeys": [str(next(iter(value.values())))]} if isinstance(value, dict) else {}
 
 
 def _each(parent: str, names: Any) -> Iterator[Check]:

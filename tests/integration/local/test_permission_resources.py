@@ -37,6 +37,29 @@ def when(key: str, value: str) -> dict[str, Any]:
     return {"Condition": {"ArnLike" if value.startswith("arn:") else "StringEquals": {key: value}}}
 
 
+def when_all(key: str, value: str) -> dict[str, Any]:
+    return {"Condition": {"ForAllValues:StringLike": {key: [value]}}}
+
+
+def event(source: str) -> dict[str, Any]:
+    return {"Source": source, "DetailType": "any", "Detail": "{}"}
+
+
+KEYED = "keyed"
+
+
+def keyed(cloud: Cloud) -> None:
+    """A table whose partition key is `id`."""
+    client = cloud.client("dynamodb")
+    if KEYED not in client.list_tables()["TableNames"]:
+        client.create_table(
+            TableName=KEYED,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        )
+
+
 REGISTER = allow("ecs:RegisterTaskDefinition", f"{ECS}:task-definition/resources:*")
 TAG = allow(
     "ecs:TagResource", f"{ECS}:task-definition/*", **when("ecs:CreateAction", "RegisterTaskDefinition")
@@ -74,6 +97,16 @@ DESCRIBE = f"{ECS}:service/green/*"
          "get_parameters_by_path", {"Path": "/tidegate/shop"}, True),
         ([allow("ssm:GetParametersByPath", f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/tidegate/*")], "ssm",
          "get_parameters_by_path", {"Path": "/other"}, False),
+        ([allow("events:PutEvents", "*", **when_all("events:source", "shop"))], "events", "put_events",
+         {"Entries": [event("shop"), event("shop")]}, True),
+        ([allow("events:PutEvents", "*", **when_all("events:source", "shop"))], "events", "put_events",
+         {"Entries": [event("shop"), event("bank")]}, False),
+        ([allow("dynamodb:GetItem", "*", **when_all("dynamodb:LeadingKeys", "SEEN#*"))], "dynamodb", "get_item",
+         {"TableName": KEYED, "Key": {"id": {"S": "SEEN#1"}}}, True),
+        ([allow("dynamodb:GetItem", "*", **when_all("dynamodb:LeadingKeys", "SEEN#*"))], "dynamodb", "get_item",
+         {"TableName": KEYED, "Key": {"id": {"S": "LOCK#1"}}}, False),
+        ([allow("dynamodb:PutItem", "*", **when_all("dynamodb:LeadingKeys", "SEEN#*"))], "dynamodb", "put_item",
+         {"TableName": KEYED, "Item": {"a": {"S": "SEEN#1"}, "id": {"S": "LOCK#1"}}}, False),
     ],
 )  # fmt: skip
 def test_a_permission_is_checked_where_aws_checks_it(
@@ -84,6 +117,8 @@ def test_a_permission_is_checked_where_aws_checks_it(
     request_: dict[str, Any],
     allowed: bool,
 ) -> None:
+    if service == "dynamodb":
+        keyed(cloud)
     function = cloud.function(CALLS, *statements)
     payload = json.dumps({"service": service, "call": call, "request": request_}).encode()
     answer = cloud.client("lambda").invoke(FunctionName=function, Payload=payload)
