@@ -5,6 +5,8 @@ import hashlib
 import io
 import json
 import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,26 +37,46 @@ def publish(ecr: "ECRClient", repository: str, tag: str, content: str) -> str:
     return digest
 
 
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A one-layer image for scratch: its manifest, and the two blobs it names."""
+
+    manifest: str
+    config: bytes
+    layer: bytes
+
+    @property
+    def digest(self) -> str:
+        """`sha256:…` of the manifest."""
+        return _digest(self.manifest.encode())
+
+
 def manifest_of(content: str) -> str:
-    """The manifest of a one-layer image for scratch, as the OCI image specification 1.1 has it."""
+    """The manifest of an image whose only file, `/release`, holds `content`."""
+    return image_of(content).manifest
+
+
+def image_of(content: str, labels: Mapping[str, str] | None = None) -> Image:
+    """That image, as the OCI image specification 1.1 has it; nothing but what is given goes into its digest."""
     tar = _layer(content)
     layer = gzip.compress(tar, mtime=0)
     config = _json(
         {
             "architecture": "amd64",
             "os": "linux",
-            "config": {"Cmd": ["/release"]},
+            "config": {"Cmd": ["/release"]} | ({"Labels": dict(labels)} if labels else {}),
             "rootfs": {"type": "layers", "diff_ids": [_digest(tar)]},
         }
-    )
-    return _json(
+    ).encode()
+    manifest = _json(
         {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
-            "config": _descriptor(CONFIG, config.encode()),
+            "config": _descriptor(CONFIG, config),
             "layers": [_descriptor(LAYER, layer)],
         }
     )
+    return Image(manifest, config, layer)
 
 
 def _layer(content: str) -> bytes:

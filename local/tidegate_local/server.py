@@ -52,6 +52,9 @@ def parse(arguments: Sequence[str] | None) -> Settings:
     parser.add_argument("--docker", action=argparse.BooleanOptionalAction, default=False)
     parser.add_argument("--task-start-seconds", type=float, help="PENDING takes this long")
     parser.add_argument("--steady-seconds", type=float, help="RUNNING until healthy")
+    parser.add_argument(
+        "--build-minute-seconds", type=float, default=60.0, help="a minute of a build's time-out"
+    )
     parser.add_argument("--without", action="append", default=[], metavar="MEND", help="leave a mend out")
     given = parser.parse_args(arguments)
     pace = Pace.of_containers() if given.docker else Pace()
@@ -73,6 +76,7 @@ def parse(arguments: Sequence[str] | None) -> Settings:
         docker=given.docker,
         docker_host=docker_host,
         pace=pace,
+        build_minute_seconds=given.build_minute_seconds,
         without=frozenset(given.without),
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tidegate_local import events
+from tidegate_local.codebuild.api import Builds
 from tidegate_local.codecommit import api as codecommit
 from tidegate_local.codecommit import pushes
 from tidegate_local.codecommit.repositories import Repositories
@@ -49,6 +50,7 @@ class Installed:
 
     scheduler: Scheduler
     engine: states.Engine
+    builds: Builds
     silence: Silence
     report_push: Callable[[pushes.Push], list[str]]
 
@@ -64,6 +66,7 @@ class Installed:
         """End; returns when nothing runs any more."""
         self.scheduler.stop()
         self.engine.running.abandon()
+        self.builds.stop()
 
 
 def install(settings: Settings, board: FaultBoard) -> Installed:
@@ -88,8 +91,10 @@ def install(settings: Settings, board: FaultBoard) -> Installed:
     states.install(engine, settings.without)
     repositories = Repositories(settings)
     codecommit.install(repositories)
+    builds = Builds(settings, repositories, announce)
+    builds.install()
     report_push = functools.partial(pushes.receive, repositories, announce=announce)
-    return Installed(scheduler, engine, silence, report_push)
+    return Installed(scheduler, engine, builds, silence, report_push)
 
 
 def _runtime(settings: Settings) -> TaskRuntime:
