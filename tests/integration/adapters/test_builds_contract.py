@@ -242,11 +242,13 @@ def test_builds_and_projects_are_asked_for_by_hundreds(clients: Clients) -> None
         ok({"projects": [{"name": "p100"}]}),
     )
     port = CodeBuildBuilds(lambda: client)
-    assert list(port.runs([f"p:{number}" for number in range(101)])) == ["p:0", "p:100"]
-    assert port.projects([f"p{number}" for number in range(101)]) == {
+    names = [f"p{number}" for number in range(101)]
+    assert list(port.runs([f"p:{number}" for number in range(101)] + ["p:0"])) == ["p:0", "p:100"]
+    assert port.projects(["no name!", "", *names, "p0"]) == {
         name: Project(name, "", "") for name in ("p0", "p100")
     }
-    assert [len(sent.get("ids", sent.get("names", []))) for sent in wire.requests] == [100, 1, 100, 1]
+    assert [len(sent["ids"]) for sent in wire.requests[:2]] == [100, 1]
+    assert [sent["names"] for sent in wire.requests[2:]] == [names[:100], names[100:]]
 
 
 def test_other_refusals_are_errors(clients: Clients, no_waiting: None) -> None:
