@@ -64,6 +64,16 @@ def require_registered(ports: Ports, system: str, environment: str) -> None:
     raise unknown_place(known, system, environment)
 
 
+def require_system(ports: Ports, system: str) -> None:
+    """NotFoundError that names the nearest system, as `require_registered` does for an environment."""
+    try:
+        known = ports.registry.systems()
+    except (OutsideError, RefusalError):
+        return
+    if system not in {owner for owner, _ in known}:
+        raise unknown_place(known, system, None)
+
+
 def places(ports: Ports, system: str | None, environment: str | None) -> list[tuple[str, str]]:
     """Every registered (system, environment) that is asked for. NotFoundError when a named one is not there."""
     known = ports.registry.systems()

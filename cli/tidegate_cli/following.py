@@ -12,20 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from tidegate.domain.deployment import Deployment, Line, Rollout
-from tidegate.domain.errors import TransientError
 from tidegate.domain.outcome import Outcome
 from tidegate.ledger.records import Ledger
 from tidegate.ports import Execution, Ports
 
 from tidegate_cli.failures import TIMED_OUT, UNEXPECTED, CommandError
+from tidegate_cli.polling import LAST_STEP_SECONDS, LAST_WRITE_SECONDS, Watch, poll
 from tidegate_cli.starting import Run
-
-POLL_SECONDS = 1.0
-# A function that runs when its execution is stopped may still write; it ends within its time-out of 30 s.
-_LAST_WRITE_SECONDS = 40.0
-# The outcome is in the ledger and the execution ends a moment later; if it does not, the ledger is enough.
-_LAST_STEP_SECONDS = 15.0
-_FAILED_POLLS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +33,6 @@ class Progress:
     stopped: str | None = None
 
 
-@dataclass(slots=True)
-class _Watch:
-    """How long something has been so, in seconds of the follower's clock; None while it is not."""
-
-    since: float | None = None
-
-    def seconds(self, is_so: bool, now: float) -> float:
-        if not is_so:
-            self.since = None
-            return 0.0
-        if self.since is None:
-            self.since = now
-        return now - self.since
-
-
 class Follower:
     """Looks at one run, about once a second. `follow_up` is the command line with which a person may go on."""
 
@@ -65,8 +43,8 @@ class Follower:
         self._follow_up = follow_up or f"tidegate show {run.deployment}"
         self._execution = run.execution
         self._told: set[Line] = set()
-        self._unrecorded = _Watch()
-        self._ending = _Watch()
+        self._unrecorded = Watch()
+        self._ending = Watch()
 
     def follow(
         self,
@@ -78,24 +56,13 @@ class Follower:
     ) -> dict[str, Any]:
         """The outcome document. Raises CommandError when `timeout` seconds are over, and TransientError when AWS
         has not answered for a while; the run goes on in both cases."""
-        began = monotonic()
-        failed = 0
-        while True:
-            elapsed = monotonic() - began
-            try:
-                document = self._look(show, elapsed)
-                failed = 0
-            except TransientError:
-                failed += 1
-                if failed >= _FAILED_POLLS:
-                    raise
-                document = None
-            if document is not None:
-                return document
-            if timeout is not None and elapsed >= timeout:
-                raise _ran_out(self._run, self._follow_up)
-            left = POLL_SECONDS if timeout is None else min(POLL_SECONDS, timeout - elapsed)
-            pause(max(0.0, left))
+        return poll(
+            lambda elapsed: self._look(show, elapsed),
+            ran_out=lambda: _ran_out(self._run, self._follow_up),
+            timeout=timeout,
+            pause=pause,
+            monotonic=monotonic,
+        )
 
     def _look(self, show: Callable[[Progress], None], elapsed: float) -> dict[str, Any] | None:
         # The execution before the ledger: once it has ended, every line is there.
@@ -119,11 +86,11 @@ class Follower:
         if document is not None:
             return document
         if deployment is None:
-            if self._unrecorded.seconds(stopped is not None, elapsed) > _LAST_WRITE_SECONDS:
+            if self._unrecorded.seconds(stopped is not None, elapsed) > LAST_WRITE_SECONDS:
                 raise _never_recorded(run, stopped or "")
             return None
         waited = self._ending.seconds(ended, elapsed)
-        if ended and (execution is None or stopped is not None or waited > _LAST_STEP_SECONDS):
+        if ended and (execution is None or stopped is not None or waited > LAST_STEP_SECONDS):
             return deployment.document().to_json()
         # A recovery is another execution.
         self._execution = deployment.execution

@@ -9,9 +9,12 @@ from rich.text import Text
 from tidegate.domain.errors import BadInputError, NotFoundError
 from tidegate.domain.ids import is_ulid
 from tidegate.ledger.records import Ledger
+from tidegate.ports import Ports
 
+from tidegate_cli.build_commands import recorded
 from tidegate_cli.environments import places, require_registered, standstill
 from tidegate_cli.options import Call, with_global_options
+from tidegate_cli.rendering.builds import print_build
 from tidegate_cli.rendering.environments import print_history, print_status
 from tidegate_cli.rendering.incident import print_deployment
 from tidegate_cli.screen import console, print_document
@@ -90,33 +93,48 @@ def history(
 def show(
     call: Call,
     deployment: Annotated[
-        str, typer.Argument(metavar="DEPLOYMENT", help="Its id, as deploy and history print it.")
+        str,
+        typer.Argument(
+            metavar="DEPLOYMENT", help="Its id, as deploy and history print it; or that of a build."
+        ),
     ],
 ) -> None:
-    """Show one deployment, and why it failed.
+    """Show one deployment or build, and why it failed.
 
     The outcome, the containers that stopped with their exit codes and last log lines, the timeline, what runs now.
+    Of a build: its images, the phase that failed with its last log lines, the timeline, what it was released to.
     """
     identity = deployment.strip().upper()
     if not is_ulid(identity):
         raise BadInputError(
-            f"{deployment!r} is not the id of a deployment",
+            f"{deployment!r} is not the id of a deployment or a build",
             field="DEPLOYMENT",
-            hint="tidegate history SYSTEM ENV",
+            hint="tidegate history SYSTEM ENV, tidegate builds SYSTEM",
         )
     ports = call.connect().ports
     ledger = Ledger(ports.store, ports.clock)
     found = ledger.find(identity)
     if found is None:
-        raise NotFoundError(
-            f"there is no deployment {identity} in this account and region",
-            field="DEPLOYMENT",
-            hint=f"{call.given.command('history')} SYSTEM ENV lists them; one that was started a moment ago,"
-            " or refused for its input alone, is not recorded",
-        )
+        _show_build(call, ports, identity)
+        return
     document = shown_deployment(found, ledger.timeline(identity), ledger.reports(identity))
     if call.given.json:
         print_document(document)
         return
     now_running = status_entry(standstill(ports, found.system, found.environment))
     print_deployment(console(), document, now_running, call.given)
+
+
+def _show_build(call: Call, ports: Ports, identity: str) -> None:
+    document = recorded(ports, identity)
+    if document is None:
+        raise NotFoundError(
+            f"there is no deployment or build {identity} in this account and region",
+            field="DEPLOYMENT",
+            hint=f"{call.given.command('history')} SYSTEM ENV and {call.given.command('builds')} SYSTEM list them;"
+            " one that was started a moment ago, or refused for its input alone, is not recorded",
+        )
+    if call.given.json:
+        print_document(document)
+    else:
+        print_build(console(), document, call.given)

@@ -39,12 +39,21 @@ COMMANDS = (
     Entry("validate", "Check a manifest, without AWS.", _MANIFEST, "tidegate_cli.manifest_commands"),
     Entry("schema", "Print the manifest's JSON Schema.", _MANIFEST, "tidegate_cli.manifest_commands"),
     Entry("apply", "Register a manifest in an environment.", _MANIFEST, "tidegate_cli.manifest_commands"),
+    Entry("build", "Build a commit's images and publish them.", _RELEASE, "tidegate_cli.build_commands"),
     Entry("plan", "Show what a deployment would do.", _RELEASE, "tidegate_cli.release_commands"),
     Entry("deploy", "Put a release into an environment.", _RELEASE, "tidegate_cli.release_commands"),
     Entry("rollback", "Take an environment back to a release.", _RELEASE, "tidegate_cli.release_commands"),
     Entry("status", "Show what runs where, since when.", _LOOK, "tidegate_cli.inspection_commands"),
     Entry("history", "List deployments, newest first.", _LOOK, "tidegate_cli.inspection_commands"),
-    Entry("show", "Show one deployment, and why it failed.", _LOOK, "tidegate_cli.inspection_commands"),
+    Entry(
+        "show", "Show one deployment or build, and why it failed.", _LOOK, "tidegate_cli.inspection_commands"
+    ),
+    Entry(
+        "builds",
+        "List builds, newest first: commit, branch, outcome, images, who.",
+        _LOOK,
+        "tidegate_cli.build_commands",
+    ),
     Entry(
         "local",
         "The embedded cloud: AWS on this machine.",
@@ -151,8 +160,8 @@ def tidegate(
 ) -> None:
     """Releases on Amazon ECS that verify themselves, or put everything back.
 
-    Exit codes: 0 Succeeded or NoChange, 1 unexpected error, 2 bad usage or bad manifest, 10 FailedClean,
-    20 FailedDirty, 30 Refused, 40 Superseded, 124 --timeout ran out.
+    Exit codes: 0 Succeeded, Built or NoChange, 1 unexpected error, 2 bad usage or bad manifest, 10 FailedClean (of a
+    build: Failed), 20 FailedDirty, 30 Refused, 40 Superseded, 124 --timeout ran out.
     """
     remember(context, Given(region, profile, stack, json, local))
 

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
-from tidegate.domain.durations import parse_duration
-from tidegate.domain.errors import BadInputError, RefusalError
+from tidegate.domain.errors import RefusalError
 from tidegate.ledger.locks import Locks
-from tidegate.steps.planning import propose_deploy
+from tidegate.steps.planning import environment_of, propose_deploy
 
 from tidegate_cli.environments import require_registered
 from tidegate_cli.failures import INTERRUPTED, CommandError
@@ -22,6 +21,7 @@ from tidegate_cli.rendering.progress import Board, Lines
 from tidegate_cli.screen import console, print_document
 from tidegate_cli.starting import Run, deploy_input, deploy_request, rollback_input, start
 from tidegate_cli.views import plan_document, refused_plan
+from tidegate_cli.waiting import seconds_of
 
 if TYPE_CHECKING:
     from tidegate_cli.connection import Connection
@@ -84,7 +84,9 @@ def plan(
     require_registered(ports, system, environment)
     lock = Locks(ports.store, ports.clock).read(system, environment)
     try:
-        document = plan_document(propose_deploy(ports, deploy_request(request)), lock)
+        proposal = propose_deploy(ports, deploy_request(request))
+        scan = environment_of(ports, system, environment).settings.scan
+        document = plan_document(proposal, lock, None if scan is None else scan.fail_on)
     except RefusalError as error:
         document = refused_plan(error, lock)
     if call.given.json:
@@ -118,7 +120,7 @@ def deploy(
     Say which with --release, or with --commit and --image. It either succeeds as a whole or everything is put back.
     With --wait the exit code is the outcome's: 0, 10 FailedClean, 20 FailedDirty, 30 Refused, 40 Superseded.
     """
-    seconds = _seconds(timeout, wait)
+    seconds = seconds_of(timeout, wait)
     request = deploy_input(
         system, environment, release=release, commit=commit, images=image or (), reason=reason
     )
@@ -146,23 +148,10 @@ def rollback(
 
     All services go back at once, each to the task definition it had then. Alarms do not hold it up.
     """
-    seconds = _seconds(timeout, wait)
+    seconds = seconds_of(timeout, wait)
     return _carry_out(
         call, "rollback", rollback_input(system, environment, to=to, reason=reason), wait, seconds
     )
-
-
-def _seconds(timeout: str | None, wait: bool) -> float | None:
-    if timeout is None:
-        return None
-    if not wait:
-        raise BadInputError("--timeout means nothing without --wait", field="--timeout", hint="add --wait")
-    try:
-        return parse_duration(timeout).total_seconds()
-    except ValueError as error:
-        raise BadInputError(
-            f"{timeout!r} is {error}", field="--timeout", hint="write it as 90s, 30m or 2h"
-        ) from None
 
 
 def _carry_out(

@@ -17,6 +17,8 @@ from tidegate.steps.planning import Proposal
 from tidegate_cli.environments import Standstill
 
 _HIDDEN = "***"
+# The manifest's key, which is the field of a refusal as well.
+_SCAN = "scan"
 _ENVIRONMENT_VALUE = re.compile(r"\.environment\[([^\]]*)\]\.value$")
 
 
@@ -116,8 +118,9 @@ def status_entry(standstill: Standstill) -> dict[str, Any]:
     }
 
 
-def plan_document(proposal: Proposal, lock: Lock) -> dict[str, Any]:
-    """The document of `plan` for what may go out."""
+def plan_document(proposal: Proposal, lock: Lock, scan: str | None = None) -> dict[str, Any]:
+    """The document of `plan` for what may go out; `scan` is the severity from which on the environment refuses what
+    ECR found, where it asks for its scans: they were passed."""
     return {
         "outcome_if_run": "NoChange" if proposal.nothing_to_do else "Succeeded",
         "release": None if proposal.release is None else release_name(proposal.release),
@@ -129,6 +132,7 @@ def plan_document(proposal: Proposal, lock: Lock) -> dict[str, Any]:
         "migrations": [],
         "gates": [
             {"gate": "plan", "passes": True, "reason": "every service can be brought back"},
+            *([] if scan is None else [_scan_gate(scan)]),
             _settled_gate(proposal),
             _lock_gate(lock),
         ],
@@ -138,7 +142,8 @@ def plan_document(proposal: Proposal, lock: Lock) -> dict[str, Any]:
 def refused_plan(error: RefusalError, lock: Lock) -> dict[str, Any]:
     """The document of `plan` for what would be refused."""
     mend = f" ({error.hint})" if error.hint else ""
-    gate: dict[str, Any] = {"gate": "plan", "passes": False, "reason": f"{error.message}{mend}"}
+    name = _SCAN if error.field == _SCAN else "plan"
+    gate: dict[str, Any] = {"gate": name, "passes": False, "reason": f"{error.message}{mend}"}
     if error.field:
         gate["field"] = error.field
     return {
@@ -193,6 +198,11 @@ def _variable(path: str) -> str:
     """`DB_PASSWORD` of `containerDefinitions[app].environment[DB_PASSWORD].value`."""
     match = _ENVIRONMENT_VALUE.search(path)
     return match[1] if match else ""
+
+
+def _scan_gate(fail_on: str) -> dict[str, Any]:
+    reason = f"ECR scanned every image and found nothing {fail_on} or worse"
+    return {"gate": _SCAN, "passes": True, "reason": reason}
 
 
 def _settled_gate(proposal: Proposal) -> dict[str, Any]:

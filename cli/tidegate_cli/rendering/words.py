@@ -13,6 +13,8 @@ from tidegate_cli.screen import plain
 _STYLES = {
     "Succeeded": "bold green",
     "NoChange": "green",
+    "Built": "bold green",
+    "Failed": "bold red",
     "Refused": "bold yellow",
     "Superseded": "yellow",
     "FailedClean": "bold red",

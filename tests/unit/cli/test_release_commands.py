@@ -10,9 +10,10 @@ import pytest
 from tidegate.domain.errors import OutsideError, TransientError
 from tidegate.domain.ids import is_ulid
 from tidegate.domain.outcome import Outcome
+from tidegate.ports import Scan
 
 from tests.unit.cli.conftest import CALLER, Terminal
-from tests.unit.steps.conftest import ENVIRONMENT, SYSTEM, digest
+from tests.unit.steps.conftest import CLUSTER, ENVIRONMENT, REPOSITORY, SYSTEM, digest, manifest
 
 PLACE = (SYSTEM, ENVIRONMENT)
 IMAGE = f"app={digest(2)}"
@@ -60,6 +61,29 @@ def test_a_plan_says_behind_whom_it_would_queue(terminal: Terminal) -> None:
     gates = {gate["gate"]: gate for gate in terminal.json("plan", *PLACE, "--commit", "c3")["gates"]}
     assert gates["lock"]["passes"] is False
     assert planned["deployment"] in gates["lock"]["reason"]
+
+
+def scanned(terminal: Terminal, status: str, **findings: int) -> dict[str, Any]:
+    """The gates of a plan in an environment that asks for ECR's scan, by name."""
+    environment = {"region": "eu-west-1", "cluster": CLUSTER, "scan": {"fail_on": "HIGH"}}
+    registered = manifest(environments={ENVIRONMENT: environment})
+    terminal.shop.world.registry.put_manifest(SYSTEM, ENVIRONMENT, registered)
+    terminal.shop.world.images.set_scan(REPOSITORY, digest(2), Scan(status, findings))
+    return {gate["gate"]: gate for gate in terminal.json("plan", *PLACE, "--commit", "c2")["gates"]}
+
+
+def test_a_plan_lists_the_scan_where_the_environment_asks_for_it(terminal: Terminal) -> None:
+    gate = scanned(terminal, "COMPLETE", MEDIUM=3)["scan"]
+    assert gate["passes"] is True
+    assert "nothing HIGH or worse" in gate["reason"]
+    assert "✓ scan:" in terminal.run("plan", *PLACE, "--commit", "c2").stdout
+
+
+def test_a_plan_that_the_scan_would_refuse_names_that_gate(terminal: Terminal) -> None:
+    gates = scanned(terminal, "COMPLETE", CRITICAL=1)
+    assert gates["scan"]["passes"] is False
+    assert "1 CRITICAL" in gates["scan"]["reason"]
+    assert "plan" not in gates
 
 
 # what is started

@@ -12,7 +12,7 @@ from tidegate.domain.deployment import Deployment, Line, Machine, Phase, Rollout
 from tidegate.domain.outcome import Outcome
 from tidegate.domain.plan import Plan, ServicePlan
 from tidegate.domain.rollout import Direction
-from tidegate.steps.wake import COMPLETED
+from tidegate.steps.resuming import COMPLETED
 from tidegate_cli.following import Progress
 from tidegate_cli.rendering.progress import Board
 from tidegate_cli.rendering.words import ago, line_text, short_arn, span, took, when, who
