@@ -297,7 +297,7 @@ class Bus(Protocol):
 class WebhookSecrets(Protocol):
     """Secrets Manager, as far as GitHub's webhooks are concerned: by `owner/name`, the secret that GitHub signs with.
 
-    A repository whose secret is too short to be one is left out.
+    A repository whose secret cannot be one (too short) is left out.
     """
 
     def get(self) -> Mapping[str, str]:

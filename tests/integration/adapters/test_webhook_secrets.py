@@ -92,12 +92,14 @@ def test_what_could_not_be_read_again_is_not_used_any_longer(kept: Make, no_wait
     assert secrets.port.get() == {"acme/shop": NEWER}
 
 
-@pytest.mark.parametrize("bad", [LONG[1:], "", None, 7, [LONG], {"secret": LONG}])
+@pytest.mark.parametrize(
+    "bad", [LONG[1:], f"{LONG}\n", f"{LONG}\ud800", "", None, 7, [LONG], {"secret": LONG}]
+)
 def test_a_secret_that_is_none_is_left_out_and_counted(kept: Make, bad: object) -> None:
     secrets = kept(value(shop=LONG, other=bad))
     assert secrets.port.get() == {"acme/shop": LONG}
     (counted,) = secrets.metrics.counted
-    assert (counted.name, counted.value, counted.dimensions) == ("WebhookSecretTooShort", 1, {})
+    assert (counted.name, counted.value, counted.dimensions) == ("WebhookSecretUnusable", 1, {})
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from tidegate.adapters.errors import asking
 from tidegate.domain.errors import OutsideError
@@ -65,12 +65,15 @@ class SecretsManagerWebhookSecrets:
         with asking("secretsmanager:GetSecretValue"):
             answer = self._client().get_secret_value(SecretId=self._secret)
         given = _object(answer.get("SecretString", ""))
-        usable = {
-            name: value for name, value in given.items() if isinstance(value, str) and len(value) >= SHORTEST
-        }
+        usable = {name: value for name, value in given.items() if _is_usable(value)}
         if len(usable) < len(given):
-            self._metrics.count("WebhookSecretTooShort", len(given) - len(usable))
+            self._metrics.count("WebhookSecretUnusable", len(given) - len(usable))
         return usable
+
+
+def _is_usable(value: object) -> TypeGuard[str]:
+    """GitHub's form takes one line: what cannot be printed slipped in on the way to Secrets Manager."""
+    return isinstance(value, str) and len(value) >= SHORTEST and value.isprintable()
 
 
 def _object(text: str) -> dict[str, object]:

@@ -48,7 +48,7 @@ class _RefusedError(Exception):
 
 
 def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
-    """A function URL's event; gives its HTTP answer. Raises what is wrong here, not there: Lambda answers 502 then,
+    """A function URL's event; gives its HTTP answer. Raises what is wrong here, not there: Lambda answers 5xx then,
     GitHub shows the delivery as failed, and redelivering it does what the first one should have done."""
     try:
         return _taken(event, ports)
