@@ -1,19 +1,26 @@
-"""The ports of builds on the embedded cloud: CodeCommit over real git, and tags in ECR as the functions put them."""
+"""The ports of builds on the embedded cloud: CodeBuild with real commands, CodeCommit over real git, tags in ECR."""
 
 from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tidegate.adapters.codebuild import CodeBuildBuilds
 from tidegate.adapters.codecommit import CodeCommitSources
 from tidegate.adapters.ecr import MANIFESTS, EcrImages
+from tidegate.domain.build import DIGEST, MARKER, BuildRun, judge
+from tidegate.domain.errors import NotFoundError, OutsideError
+from tidegate.ports import Builds
 from tidegate_local.codecommit.repositories import path_of
 
+from tests.integration.local.building_project import Project
 from tests.integration.local.pushing_repository import WorkTree
 from tests.support.embedded import Cloud
+from tests.support.fakes import FakeBuilds
 
 pytestmark = pytest.mark.emulator
 
@@ -21,6 +28,117 @@ pytestmark = pytest.mark.emulator
 @pytest.fixture
 def name() -> str:
     return f"shop-{uuid.uuid4().hex[:8]}"
+
+
+SHA = "sha256:" + "1" * 64
+# Fails where it is told to, and says which digest it "pushed" where it is told one.
+BUILDSPEC = f"""
+version: 0.2
+env: {{shell: bash, exported-variables: [{DIGEST}]}}
+phases:
+  build:
+    commands: ['{DIGEST}="$PUSHED"', 'test "$KIND" = good']
+"""
+Ends = Callable[[str], None]
+
+
+class TestBuilds:
+    """In memory and on the embedded CodeBuild, whose commands run."""
+
+    @pytest.fixture(params=["fake", "embedded"])
+    def world(
+        self, request: pytest.FixtureRequest, cloud: Cloud, name: str, tmp_path: Path
+    ) -> tuple[Builds, str, str, Ends]:
+        """The port, a project's name, a commit, and what waits for the end of a build."""
+        if request.param == "fake":
+            fake = FakeBuilds()
+            fake.add_project(name, variables={"KIND": "good", "PUSHED": SHA})
+
+            def end(id_: str) -> None:
+                bad = fake.builds[id_].variables["KIND"] != "good"
+                fake.finish(
+                    id_,
+                    "FAILED" if bad else "SUCCEEDED",
+                    exported={DIGEST: fake.builds[id_].variables["PUSHED"]},
+                    phase="BUILD" if bad else None,
+                    message='Error while executing command: test "$KIND" = good. exit status 1'
+                    if bad
+                    else "",
+                )
+
+            return fake, name, "5" * 40, end
+        location = cloud.client("codecommit").create_repository(repositoryName=name)["repositoryMetadata"]
+        tree = WorkTree.make(tmp_path / "work")
+        commit = tree.commit({"README.md": "1"})
+        tree.git("push", "--quiet", str(path_of(cloud.state_dir, name)), "main")
+        variables = [{"name": "KIND", "value": "good"}, {"name": "PUSHED", "value": SHA}]
+        project = Project.make(
+            cloud,
+            {"Effect": "Allow", "Action": "codecommit:GitPull", "Resource": "*"},
+            source={"type": "CODECOMMIT", "location": location["cloneUrlHttp"], "buildspec": BUILDSPEC},
+            environment={
+                "type": "LINUX_CONTAINER",
+                "image": "aws/codebuild/amazonlinux-x86_64-standard:6.0",
+                "computeType": "BUILD_GENERAL1_SMALL",
+                "environmentVariables": variables,
+            },
+        )
+        port = CodeBuildBuilds(lambda: cloud.client("codebuild"))
+        assert port.projects([project.name])[project.name].location == location["cloneUrlHttp"]
+        return port, project.name, commit, lambda id_: project.ended(id_) and None
+
+    def ended(self, world: tuple[Builds, str, str, Ends], **variables: str) -> BuildRun:
+        port, project, commit, end = world
+        id_ = port.start(project, commit, {MARKER: "1" * 32, **variables}, uuid.uuid4().hex).id
+        end(id_)
+        return port.runs([id_])[id_]
+
+    def test_a_good_build_says_what_it_made(self, world: tuple[Builds, str, str, Ends]) -> None:
+        run = self.ended(world, EMPTY="")
+        _, project, commit, _ = world
+        assert (run.project, run.status, run.source_version, run.commit) == (
+            project,
+            "SUCCEEDED",
+            commit,
+            commit,
+        )
+        assert run.variables == {"KIND": "good", "PUSHED": SHA, MARKER: "1" * 32, "EMPTY": ""}
+        assert run.exported == {DIGEST: SHA}
+        assert run.ours
+        assert (run.log_group, run.log_stream) == (f"/aws/codebuild/{project}", run.id.partition(":")[2])
+        verdict = judge(run)
+        assert verdict is not None
+        assert (verdict.built, verdict.digest) == (True, SHA)
+
+    def test_a_bad_build_says_where_it_failed(self, world: tuple[Builds, str, str, Ends]) -> None:
+        run = self.ended(world, KIND="bad", PUSHED="")
+        assert (run.status, run.phase) == ("FAILED", "BUILD")
+        assert "exit status 1" in run.message
+        verdict = judge(run)
+        assert verdict is not None
+        assert not verdict.built
+        assert verdict.reason.startswith("FAILED in phase BUILD: Error while executing command: test")
+
+    def test_a_token_starts_one_build(self, world: tuple[Builds, str, str, Ends]) -> None:
+        port, project, commit, end = world
+        token = uuid.uuid4().hex
+        first = port.start(project, commit, {"A": "1", "B": "2"}, token)
+        assert judge(first) is None
+        end(first.id)
+        assert port.start(project, commit, {"B": "2", "A": "1"}, token).id == first.id
+        with pytest.raises(OutsideError):
+            port.start(project, commit, {"A": "1"}, token)
+        other = port.start(project, commit, {"A": "1"}, uuid.uuid4().hex)
+        assert other.id != first.id
+        end(other.id)
+
+    def test_a_project_that_is_missing_is_not_started(self, world: tuple[Builds, str, str, Ends]) -> None:
+        port, _, commit, _ = world
+        with pytest.raises(NotFoundError) as raised:
+            port.start("no-such", commit, {}, "token")
+        assert raised.value.field == "project"
+        assert port.projects(["no-such"]) == {}
+        assert port.runs(["no-such:1"]) == {}
 
 
 class TestSources:
