@@ -5,6 +5,7 @@ import signal
 from tests.support.docker_engine import (  # noqa: F401 -- hooks of pytest
     pytest_collection_modifyitems,
     pytest_sessionfinish,
+    pytest_sessionstart,
     pytest_terminal_summary,
     pytest_testnodedown,
 )

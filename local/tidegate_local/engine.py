@@ -74,6 +74,12 @@ def sweep(where: str, *, cloud_id: str, registry: str) -> None:
         remove_image_names(docker, registry)
 
 
+def sweep_containers(where: str, *, cloud_id: str) -> None:
+    """`sweep` without the images."""
+    with contextlib.suppress(*_errors()), connected(where) as docker:
+        remove_containers(docker, cloud_id)
+
+
 def remove_containers(docker: Any, cloud_id: str) -> None:
     """Kill and remove them with their anonymous volumes."""
     found = docker.api.containers(all=True, filters={"label": f"{CLOUD_LABEL}={cloud_id}"})

@@ -118,6 +118,13 @@ def test_a_container_gets_what_its_definition_says(shop: Shop, first: str) -> No
     assert shop.lines(shop.run(definition)) == ["plain geheim parameter", "/tmp", "65534"]
 
 
+def test_a_limit_that_the_engine_may_not_set_is_lowered(shop: Shop, first: str) -> None:
+    """As where it runs in a container itself and may not raise a limit to its own default."""
+    most = 2_000_000_000
+    limits = [{"name": "nofile", "softLimit": most, "hardLimit": most}]
+    assert shop.lines(shop.run(shop.define(first, "ulimit -n", ulimits=limits))) == ["10000"]
+
+
 def test_a_secret_that_is_not_there(shop: Shop, first: str) -> None:
     missing = "arn:aws:secretsmanager:us-east-1:000000000000:secret:nothing-AbCdEf"
     task = shop.run(shop.define(first, secrets=[{"name": "X", "valueFrom": missing}]))

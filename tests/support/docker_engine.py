@@ -24,12 +24,15 @@ def missing() -> str:
     return ""
 
 
+def pytest_sessionstart() -> None:
+    if os.environ.get(REQUIRE) == "require" and missing():
+        raise pytest.UsageError(f"{REQUIRE}=require, and {missing()}")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     need = [item for item in items if item.get_closest_marker("docker")]
     if not need or not missing():
         return
-    if os.environ.get(REQUIRE) == "require":
-        raise pytest.UsageError(f"{REQUIRE}=require, and {missing()}")
     items[:] = [item for item in items if item not in need]
     config.hook.pytest_deselected(items=need)
     config.stash[_COUNT] = len(need)

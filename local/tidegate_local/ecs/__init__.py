@@ -1,1 +1,1 @@
-"""Amazon ECS without containers: ECS's own arithmetic over simulated tasks."""
+"""Amazon ECS: its own arithmetic, over simulated tasks or over containers of a Docker engine."""

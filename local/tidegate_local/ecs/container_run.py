@@ -142,6 +142,10 @@ class Run:
             self._reason, self._phase = str(error), "failed"
         except Broken as error:
             self._reason, self._phase = f"CannotStartContainerError: {_told(error)}", "failed"
+        except Exception as error:
+            # A task must not stay PENDING for ever over a definition that was not foreseen.
+            logger.exception("task %s cannot be brought up", self._task["taskArn"])
+            self._reason, self._phase = f"ResourceInitializationError: {error!r}", "failed"
         finally:
             self._changed()
 
@@ -176,7 +180,8 @@ class Run:
             if "rlimit" not in _told(error):
                 raise
             self._docker.remove_container(part.id, v=True, force=True)
-            host["ulimits"] = [*host["ulimits"], FILES]
+            others = [limit for limit in host["ulimits"] if limit["Name"] != FILES["Name"]]
+            host["ulimits"] = [*others, FILES]
             self._create_and_start(part, wanted, host)
         described = self._docker.inspect_container(part.id)
         networks = described["NetworkSettings"]["Networks"] or {}
@@ -223,15 +228,23 @@ class Run:
         """Its lines to CloudWatch Logs, then its exit code: in this order, so that the last lines are there."""
         if part.id is None:
             return
-        config = ecs._awslogs_config(part.definition, self._task["taskArn"].rpartition("/")[2], part.id)
-        account, region = self._place
-        if config:
-            with request_scope(account, config["region"] or region):
-                if ecs._ensure_awslogs_stream(config):
-                    for line in self._lines(part.id):
-                        ecs._emit_awslogs_event(config, line)
+        try:
+            self._forward_lines(part, part.id)
+        except Exception:
+            # Whatever becomes of its lines, its end must be noticed.
+            logger.exception("the lines of %s are lost", part.name)
         part.exit_code = self._exit_code(part.id)
         self._changed()
+
+    def _forward_lines(self, part: Part, container: str) -> None:
+        config = ecs._awslogs_config(part.definition, self._task["taskArn"].rpartition("/")[2], container)
+        account, region = self._place
+        if not config:
+            return
+        with request_scope(account, config["region"] or region):
+            if ecs._ensure_awslogs_stream(config):
+                for line in self._lines(container):
+                    ecs._emit_awslogs_event(config, line)
 
     def _lines(self, container: str) -> Iterator[str]:
         """What it prints, line by line, to its end."""
@@ -249,6 +262,7 @@ class Run:
 
     def _exit_code(self, container: str) -> int:
         """Waits for it. 137 for a container that somebody removed."""
+        told = False
         while True:
             try:
                 return int(self._docker.wait(container)["StatusCode"])
@@ -257,7 +271,9 @@ class Run:
             except Broken as error:
                 if self._closing.wait(RETRY_PAUSE):
                     return 137
-                logger.warning("the Docker engine does not answer: %s", error)
+                if not told:
+                    logger.warning("the Docker engine does not answer: %s", error)
+                told = True
 
     def _watch_health(self) -> None:
         watched = [part for part in self._parts if part.checked]

@@ -7,10 +7,11 @@ volumes, GPUs, other log drivers than awslogs (their lines are still in `docker 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
-from tidegate_local.ecs.records import Record
 from tidegate_local.engine import CLOUD_LABEL
+
+Record: TypeAlias = dict[str, Any]
 
 STOP_SECONDS = 2
 """The longest that a container may take to obey a signal; ECS gives it `stopTimeout`, 30 s by default."""

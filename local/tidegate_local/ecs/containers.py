@@ -38,9 +38,9 @@ class Containers:
         expect(ecs, "_awslogs_config", signature="(cdef, task_id, container_id)")
 
     def open(self, wake: Callable[[], None]) -> None:
-        """What is there is of a process that was killed."""
+        """Containers that are there are of a process that was killed; their images do no harm."""
         self._wake = wake
-        self._sweep()
+        engine.sweep_containers(self._settings.docker_host, cloud_id=self._settings.cloud_id)
 
     def start(self, task: Record) -> None:
         """Secrets, images, containers: in a thread."""
@@ -108,9 +108,6 @@ class Containers:
         self._closing.set()
         for run in list(self._runs.values()):
             run.joined(CLOSE_SECONDS / max(1, len(self._runs)))
-        self._sweep()
-
-    def _sweep(self) -> None:
         engine.sweep(
             self._settings.docker_host, cloud_id=self._settings.cloud_id, registry=self._settings.registry
         )
