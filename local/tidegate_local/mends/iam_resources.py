@@ -6,11 +6,12 @@ ECR): DescribeServices and UpdateService are checked on each `service/<cluster>/
 RegisterTaskDefinition on the task definition, with `ecs:TagResource` (key `ecs:CreateAction`) where it carries tags
 and `iam:PassRole` (key `iam:PassedToService`) for each role it names; DescribeTaskDefinition and ListTaskDefinitions
 know no resource; DescribeRepositories is checked on each repository that is named, GetParametersByPath on the path;
-BatchGetBuilds, StopBuild and BatchGetProjects of CodeBuild on each project. PutEvents has the key `events:source`, one
+BatchGetBuilds, StopBuild and BatchGetProjects of CodeBuild on each project; CreateLogStream, PutLogEvents and
+GetLogEvents on `log-group:<group>:log-stream:<stream>`. PutEvents has the key `events:source`, one
 value for each entry; what reads or writes an item has `dynamodb:LeadingKeys`, the value of its partition key.
-MiniStack: checks whatever names a cluster on the cluster, the rest, repositories, paths and builds on "*"; it knows no
-`ecs:cluster`, `events:source` or `dynamodb:LeadingKeys` and asks for neither TagResource nor PassRole. A role that is
-right on AWS is refused there, or one that is wrong is let through.
+MiniStack: checks whatever names a cluster on the cluster, the rest, repositories, paths and builds on "*", log
+streams on their group; it knows no `ecs:cluster`, `events:source` or `dynamodb:LeadingKeys` and asks for neither
+TagResource nor PassRole. A role that is right on AWS is refused there, or one that is wrong is let through.
 Mended by naming the resources, by the condition keys, and by asking for the dependent actions as well.
 """
 
@@ -34,6 +35,9 @@ _ENFORCE = (
     " service_context: dict[str, typing.Any] | None = None)"
     " -> ministack.core.iam_evaluator.EvalResult | ministack.core.iam_evaluator.AuthError | None"
 )
+
+
+_ON_STREAMS = frozenset({"CreateLogStream", "GetLogEvents", "PutLogEvents"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,10 @@ def _checks(service: str, action: str, given: dict[str, Any], region: str, accou
     elif (service, action) == ("ecr", "DescribeRepositories"):
         for name in given.get("repositoryNames") or ["*"]:  # its name may hold a slash
             yield Check(f"{arn}:repository/{name}")
+    elif service == "logs" and action in _ON_STREAMS:
+        yield Check(
+            f"{arn}:log-group:{given.get('logGroupName')}:log-stream:{given.get('logStreamName', '')}"
+        )
     elif (service, action) == ("ssm", "GetParametersByPath"):
         yield Check(f"{arn}:parameter/{str(given.get('Path', '')).strip('/')}")
 

@@ -1,0 +1,180 @@
+"""The project of infrastructure/build.yaml builds an image of a pushed commit, as a team's pushes do."""
+
+import json
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tidegate_local.codecommit.repositories import path_of
+
+from tests.integration.local.building_project import Project, contexts, phases
+from tests.integration.local.pushing_repository import WorkTree
+from tests.support.embedded import Cloud
+
+pytestmark = pytest.mark.emulator
+
+TEMPLATE = Path(__file__).parents[3] / "infrastructure" / "build.yaml"
+DOCKERFILE = "FROM scratch\nCOPY app /app\nCMD ['/app']\n"
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A stack of build.yaml, its ECR repository, and a work tree whose pushes it builds."""
+
+    cloud: Cloud
+    project: Project
+    tree: WorkTree
+
+    @property
+    def name(self) -> str:
+        return self.project.name
+
+    def push(self, files: dict[str, str | None]) -> str:
+        commit = self.tree.commit(files)
+        self.tree.git("push", "local", "main")
+        return commit
+
+    def build(self, commit: str, **variables: str) -> dict[str, Any]:
+        given = [{"name": name, "value": value, "type": "PLAINTEXT"} for name, value in variables.items()]
+        return self.project.run(sourceVersion=commit, environmentVariablesOverride=given)
+
+    def images(self) -> dict[str, str]:
+        """Digests by tag."""
+        found = self.cloud.client("ecr").describe_images(repositoryName=self.name)["imageDetails"]
+        return {tag: image["imageDigest"] for image in found for tag in image.get("imageTags", [])}
+
+
+@pytest.fixture
+def shop(cloud: Cloud, tmp_path: Path) -> Shop:
+    name = f"shop-{uuid.uuid4().hex[:8]}"
+    cloud.client("codecommit").create_repository(repositoryName=name)
+    cloud.client("ecr").create_repository(repositoryName=name, imageTagMutability="IMMUTABLE")
+    parameters = {"ProjectName": name, "SourceLocation": name, "Repositories": name, "ImageKey": "app"}
+    cloudformation = cloud.client("cloudformation")
+    cloudformation.create_stack(
+        StackName=name,
+        TemplateBody=TEMPLATE.read_text(),
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+    tree = WorkTree.make(tmp_path / "work")
+    tree.git("remote", "add", "local", str(path_of(cloud.state_dir, name)))
+    return Shop(cloud, Project(cloud, name), tree)
+
+
+def exported(build: dict[str, Any]) -> dict[str, str]:
+    return {one["name"]: one["value"] for one in build["exportedEnvironmentVariables"]}
+
+
+def test_the_template_s_project_is_there_as_it_was_written(shop: Shop) -> None:
+    (project,) = shop.cloud.client("codebuild").batch_get_projects(names=[shop.name])["projects"]
+    assert project["source"]["location"].endswith(f"/v1/repos/{shop.name}")
+    assert project["source"]["buildspec"].lstrip().startswith("#")
+    assert project["environment"]["privilegedMode"] is True
+    assert project["cache"] == {"type": "LOCAL", "modes": ["LOCAL_DOCKER_LAYER_CACHE", "LOCAL_SOURCE_CACHE"]}
+    assert project["logsConfig"] == {
+        "cloudWatchLogs": {"status": "ENABLED", "groupName": f"/aws/codebuild/{shop.name}"}
+    }
+    assert project["timeoutInMinutes"] == 30
+    shop.cloud.client("codebuild").update_project(name=shop.name, cache={"type": "NO_CACHE"})
+    (project,) = shop.cloud.client("codebuild").batch_get_projects(names=[shop.name])["projects"]
+    assert project["cache"] == {"type": "NO_CACHE"}
+
+
+def test_a_pushed_commit_becomes_an_image(shop: Shop) -> None:
+    commit = shop.push({"Dockerfile": DOCKERFILE, "app": "1", "README.md": "x"})
+    build = shop.build(commit)
+    assert build["buildStatus"] == "SUCCEEDED", build["phases"]
+    assert build["resolvedSourceVersion"] == commit
+    assert shop.images(), "\n".join(shop.project.lines(build))
+    ((tag, digest),) = shop.images().items()
+    assert tag.startswith("tree-")
+    assert exported(build) == {"TIDEGATE_IMAGE": "app", "TIDEGATE_DIGEST": digest, "TIDEGATE_COMMIT": commit}
+    image = shop.cloud.client("ecr").batch_get_image(repositoryName=shop.name, imageIds=[{"imageTag": tag}])[
+        "images"
+    ]
+    assert json.loads(image[0]["imageManifest"])["layers"]
+
+    again = shop.build("main")  # the same tree: found, not built
+    assert exported(again)["TIDEGATE_DIGEST"] == digest
+    assert not any("writing image" in line for line in shop.project.output(again))
+    changed = shop.build(shop.push({"app": "2"}))
+    assert exported(changed)["TIDEGATE_DIGEST"] != digest
+    assert len(shop.images()) == 2
+
+
+def test_a_dockerfile_that_does_not_build_names_its_line(shop: Shop) -> None:
+    commit = shop.push({"Dockerfile": "FROM scratch\nCOPY app /app\nCOPY missing /x\n", "app": "1"})
+    build = shop.build(commit)
+    assert build["buildStatus"] == "FAILED"
+    assert phases(build)["BUILD"] == "FAILED"
+    output = shop.project.output(build)
+    assert "Dockerfile:3" in output
+    assert "   3 | >>> COPY missing /x" in output
+    assert output[-2].endswith('failed to calculate checksum of ref: "/missing": not found')
+    assert shop.images() == {}
+
+
+def test_a_failing_test_command_ends_the_build(shop: Shop) -> None:
+    commit = shop.push({"api/Dockerfile": DOCKERFILE, "api/app": "1"})
+    build = shop.build(commit, TIDEGATE_CONTEXT="api", TIDEGATE_TEST="echo testing; exit 4")
+    assert (build["buildStatus"], phases(build)["PRE_BUILD"]) == ("FAILED", "FAILED")
+    assert "testing" in shop.project.output(build)
+    good = shop.build(commit, TIDEGATE_CONTEXT="api", TIDEGATE_TEST="test -f app")
+    assert good["buildStatus"] == "SUCCEEDED", "\n".join(shop.project.lines(good))
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ({"sourceVersion": "nobody"}, "reference not found for primary source and source version nobody"),
+        ({"sourceVersion": "0" * 40}, "reference not found"),
+        ({"sourceTypeOverride": "S3", "sourceLocationOverride": "b/k"}, "CODECOMMIT and NO_SOURCE, not S3"),
+        ({"sourceLocationOverride": "https://example.com/x"}, "is not of the form https://git-codecommit."),
+    ],
+)
+def test_a_source_that_is_not_there_is_said(shop: Shop, request_: dict[str, str], message: str) -> None:
+    shop.push({"Dockerfile": DOCKERFILE, "app": "1"})
+    build = shop.project.run(**request_)
+    (context,) = contexts(build, "DOWNLOAD_SOURCE")
+    assert (build["buildStatus"], context["statusCode"]) == ("FAILED", "CLIENT_ERROR")
+    assert message in context["message"]
+
+
+def test_the_service_role_must_be_allowed_to_pull_and_to_push(shop: Shop) -> None:
+    commit = shop.push({"Dockerfile": DOCKERFILE, "app": "1"})
+    iam = shop.cloud.client("iam")
+    (project,) = shop.cloud.client("codebuild").batch_get_projects(names=[shop.name])["projects"]
+    role = project["serviceRole"].rpartition("/")[2]
+
+    def deny(action: str) -> None:
+        statement = {"Effect": "Deny", "Action": action, "Resource": "*"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        iam.put_role_policy(RoleName=role, PolicyName="deny", PolicyDocument=document)
+
+    deny("ecr:PutImage")
+    build = shop.build(commit)
+    assert phases(build)["BUILD"] == "FAILED"
+    assert any(line.startswith("denied: ") and "ecr:PutImage" in line for line in shop.project.output(build))
+    deny("codecommit:GitPull")
+    build = shop.build(commit)
+    (context,) = contexts(build, "DOWNLOAD_SOURCE")
+    assert "not authorized to perform: codecommit:GitPull" in context["message"]
+
+
+def test_a_buildspec_in_the_source(shop: Shop) -> None:
+    spec = "version: 0.2\nphases: {build: {commands: [echo from the source]}}\n"
+    shop.push({"buildspec.yml": spec, "ci/other.yml": spec.replace("the source", "elsewhere")})
+    client = shop.cloud.client("codebuild")
+    (project,) = client.batch_get_projects(names=[shop.name])["projects"]
+    source = {name: value for name, value in project["source"].items() if name != "buildspec"}
+    client.update_project(name=shop.name, source=source)
+    assert shop.project.output(shop.project.run(sourceVersion="refs/heads/main")) == ["from the source"]
+    assert shop.project.output(shop.project.run("ci/other.yml")) == ["from elsewhere"]
+    build = shop.project.run("no/such.yml")
+    (context,) = contexts(build, "DOWNLOAD_SOURCE")
+    assert context["statusCode"] == "YAML_FILE_ERROR"
+    assert context["message"].endswith("no/such.yml: no such file or directory")
