@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any
 
 import docker.errors
-import requests
 from ministack.core.responses import request_scope
 from ministack.services import ecs
 
 from tidegate_local.ecs import container_secrets
+from tidegate_local.ecs.container_images import Broken, PullError, provide, told
 from tidegate_local.ecs.container_settings import ContainerSettings, of_container
 from tidegate_local.ecs.records import Record
 from tidegate_local.ecs.runtime import Health, Phase, Sight
@@ -26,8 +26,6 @@ RETRY_PAUSE = 0.5
 LAST_LINES_SECONDS = 5.0
 FILES = {"Name": "nofile", "Soft": 10_000, "Hard": 10_000}
 """What is asked for where the engine may not raise the limit to its own default (a container in a container)."""
-
-Broken = (docker.errors.DockerException, requests.RequestException, OSError)
 
 
 class StartError(Exception):
@@ -138,10 +136,10 @@ class Run:
             self._phase = "running"
             if any(part.checked for part in self._parts):
                 self._thread(self._watch_health).start()
-        except StartError as error:
+        except (StartError, PullError) as error:
             self._reason, self._phase = str(error), "failed"
         except Broken as error:
-            self._reason, self._phase = f"CannotStartContainerError: {_told(error)}", "failed"
+            self._reason, self._phase = f"CannotStartContainerError: {told(error)}", "failed"
         except Exception as error:
             # A task must not stay PENDING for ever over a definition that was not foreseen.
             logger.exception("task %s cannot be brought up", self._task["taskArn"])
@@ -168,7 +166,7 @@ class Run:
         return found
 
     def _start(self, part: Part, wanted: ContainerSettings) -> None:
-        part.digest = self._have_image(wanted.image)
+        part.digest = provide(self._docker, wanted.image, registry=self._settings.registry)
         host = dict(wanted.host)
         first = next((other.id for other in self._parts if other.id is not None), None)
         if self._shares_network and first is not None:
@@ -177,7 +175,7 @@ class Run:
         try:
             self._create_and_start(part, wanted, host)
         except docker.errors.APIError as error:
-            if "rlimit" not in _told(error):
+            if "rlimit" not in told(error):
                 raise
             self._docker.remove_container(part.id, v=True, force=True)
             others = [limit for limit in host["ulimits"] if limit["Name"] != FILES["Name"]]
@@ -194,33 +192,6 @@ class Run:
         config = self._docker.create_host_config(**host)
         part.id = self._docker.create_container(wanted.image, host_config=config, **wanted.create)["Id"]
         self._docker.start(part.id)
-
-    def _have_image(self, image: str) -> str | None:
-        """Pull it unless it is there already; its digest in the registry it came from, None for a local build.
-
-        Images of this cloud are asked for each time, unless named by digest: a tag may have moved.
-        """
-        ours = image.startswith(f"{self._settings.registry}/")
-        found = None if ours and "@" not in image else self._inspect_image(image)
-        if found is None:
-            try:
-                for line in self._docker.pull(image, stream=True, decode=True):
-                    if "error" in line:
-                        raise StartError(_cannot_pull(image, line["error"]))
-            except Broken as error:
-                raise StartError(_cannot_pull(image, _told(error))) from error
-            found = self._inspect_image(image)
-        if found is None:
-            raise StartError(_cannot_pull(image, "not found"))
-        names = [name for name in found.get("RepoDigests") or [] if name.startswith(_repository(image) + "@")]
-        return names[0].rpartition("@")[2] if names else None
-
-    def _inspect_image(self, image: str) -> dict[str, Any] | None:
-        try:
-            found: dict[str, Any] = self._docker.inspect_image(image)
-        except docker.errors.ImageNotFound:
-            return None
-        return found
 
     # -- while they run ------------------------------------------------------------------------------
 
@@ -262,7 +233,7 @@ class Run:
 
     def _exit_code(self, container: str) -> int:
         """Waits for it. 137 for a container that somebody removed."""
-        told = False
+        warned = False
         while True:
             try:
                 return int(self._docker.wait(container)["StatusCode"])
@@ -271,9 +242,9 @@ class Run:
             except Broken as error:
                 if self._closing.wait(RETRY_PAUSE):
                     return 137
-                if not told:
+                if not warned:
                     logger.warning("the Docker engine does not answer: %s", error)
-                told = True
+                warned = True
 
     def _watch_health(self) -> None:
         watched = [part for part in self._parts if part.checked]
@@ -325,22 +296,3 @@ class Run:
 
 
 _HEALTH: dict[str, Health] = {"healthy": "HEALTHY", "unhealthy": "UNHEALTHY"}
-
-
-def _cannot_pull(image: str, why: str) -> str:
-    """Fargate's wording (ECS developer guide, "CannotPullContainer task errors"), with Docker's reason."""
-    return (
-        "CannotPullContainerError: pull image manifest has been retried 1 time(s): "
-        f"failed to resolve ref {image}: {why}"
-    )
-
-
-def _repository(image: str) -> str:
-    """The name without digest and tag; a port is no tag."""
-    name = image.partition("@")[0]
-    head, slash, last = name.rpartition("/")
-    return f"{head}{slash}{last.partition(':')[0]}"
-
-
-def _told(error: Exception) -> str:
-    return str(getattr(error, "explanation", None) or error)
