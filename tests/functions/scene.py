@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -172,7 +172,7 @@ class Scene:
             told = {
                 name: waiting[name] for name in ("token", "deployment", "service", "cluster", "ecs_service")
             }
-            self.ledger.await_rollout(ECS_DEPLOYMENT, waiting["execution"], told)
+            self.ledger.keep_token(ECS_DEPLOYMENT, waiting["execution"], told)
         rollout = self.ledger.rollout(DEPLOYMENT, "api", direction)
         assert rollout is not None
         moved = replace(rollout, ecs_deployment=ECS_DEPLOYMENT)
@@ -207,3 +207,17 @@ class Scene:
 
     def _runs(self, execution: str) -> None:
         self.world.executions.executions[execution] = Execution(execution, "RUNNING")
+
+
+@dataclass(frozen=True)
+class Row:
+    """`scene` is the world before, `gives` a part of the answer, `then` what holds afterwards."""
+
+    scene: Callable[[], Scene]
+    gives: Mapping[str, Any]
+    then: Callable[[Any], bool] = field(default=lambda scene: True)
+
+
+def started(scene: Scene) -> list[tuple[str, dict[str, Any]]]:
+    """The executions that were started: machine and input."""
+    return [(run.machine, dict(run.payload)) for run in scene.world.executions.started]

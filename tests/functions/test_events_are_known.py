@@ -32,6 +32,9 @@ DETAIL = {
     "services",
 }
 
+# A build is of no environment and no deployment, but of images.
+OF_A_BUILD = {"Build Failed": {"build", "images"}}
+
 
 def read(path: Path) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(path.read_text())
@@ -97,6 +100,16 @@ def test_each_rule_lets_one_of_the_events_through() -> None:
         ("ecs_deployment_failed", True),
         ("ecs_deployment_in_progress", False),
         ("ecs_task_stopped_with_exit_code", True),
+        ("codebuild_succeeded", True),
+        ("codebuild_failed", True),
+        ("codebuild_stopped", True),
+        ("codebuild_in_progress", False),
+        ("codecommit_branch_created", True),
+        ("codecommit_branch_updated", True),
+        ("codecommit_branch_deleted", False),
+        ("codecommit_tag_created", False),
+        ("ecr_scan_complete", True),
+        ("github_push", True),
         ("of_no_use", False),
     ],
 )
@@ -109,7 +122,7 @@ def test_the_rules_let_through_what_is_of_use(name: str, let_through: bool) -> N
 def test_what_goes_out_reaches_one_topic(path: Path) -> None:
     event = read(path)
     assert event["source"] == STACK
-    assert set(event["detail"]) == DETAIL
+    assert set(event["detail"]) == DETAIL | OF_A_BUILD.get(event["detail-type"], set())
     heard = [
         rule
         for rule in load().of_type("AWS::Events::Rule").values()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
+from tests.functions.build_rows import BUILD_ROWS
 from tests.functions.invoking import FUNCTIONS, invoke
 from tests.functions.scene import (
     CANARY,
@@ -18,18 +17,11 @@ from tests.functions.scene import (
     FOREIGN_ECS_DEPLOYMENT,
     PLACE,
     TOKEN,
+    Row,
     Scene,
     event,
+    started,
 )
-
-
-@dataclass(frozen=True)
-class Row:
-    """`scene` is the world before, `gives` a part of the answer, `then` what holds afterwards."""
-
-    scene: Callable[[], Scene]
-    gives: Mapping[str, Any]
-    then: Callable[[Scene], bool] = field(default=lambda scene: True)
 
 
 def registered() -> Scene:
@@ -59,10 +51,6 @@ def freed(scene: Scene) -> bool:
 def outcome_of(scene: Scene) -> str | None:
     outcome = scene.deployment.outcome
     return None if outcome is None else outcome.value
-
-
-def started(scene: Scene) -> list[tuple[str, dict[str, Any]]]:
-    return [(run.machine, dict(run.payload)) for run in scene.world.executions.started]
 
 
 def refusals(scene: Scene) -> list[str]:
@@ -277,7 +265,7 @@ ROWS = {
         "webhook": WEBHOOKS,
     }.items()
     for case, row in rows.items()
-}
+} | BUILD_ROWS
 
 
 def test_every_file_has_a_row_and_every_function_files() -> None:

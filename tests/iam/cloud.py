@@ -10,7 +10,7 @@ from typing import Any
 from tests.e2e.support import SampleCloud
 from tests.iam.permissions import Pair, without
 
-MACHINES = ("deploy", "rollback", "roll")
+MACHINES = ("deploy", "rollback", "roll", "build")
 # Its minute would make good what a scenario is to show broken; the scenarios sweep themselves.
 SWEEP = "sweep"
 

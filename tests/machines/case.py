@@ -31,6 +31,8 @@ class Ending:
 class Case:
     """Every answer is asked for, in its order, and nothing else is.
 
+    Where iterations of several states run `side_by_side`, `path` has one after the other.
+
     `caught` is the catcher that the case is about, `error` the
     name and a part of the cause that the step behind it is told. `change` puts a fault into the definition.
     """
@@ -45,6 +47,7 @@ class Case:
     seconds: int = PATIENCE
     change: Change | None = None
     given: Json = field(default_factory=dict)
+    side_by_side: bool = False
 
     def __str__(self) -> str:
         return f"{self.machine}: {self.name}"

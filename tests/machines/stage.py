@@ -23,13 +23,17 @@ SYSTEM = "shop"
 ENVIRONMENT = "<environment>"
 """Stands in answers for what the environment of a run is called: its script's key."""
 TABLE = "scripts"
-MACHINES = ("deploy", "rollback", "roll")
+MACHINES = ("deploy", "rollback", "roll", "build")
 STEPS = {
     "PlanReleaseArn": "Plan PlanAgain PlanRollback",
     "LockArn": "Acquire TakeOver",
     "RollServiceArn": "Start Await Report",
     "RecordArn": "Succeed BeginCompensation Fail Conclude",
+    "BuildImagesArn": "Select Start Report",
+    "PublishImagesArn": "AwaitScans Publish Fail",
 }
+# What a machine waits for, each in seconds.
+WAITS = ("RolloutTimeoutSeconds", "BuildTimeoutSeconds", "ScanTimeoutSeconds")
 # Nothing but what a test lets run out takes as long.
 PATIENCE = 600
 
@@ -81,14 +85,14 @@ class Stage:
     def machine(
         self, name: str, seconds: int = PATIENCE, change: Change | None = None, **substituted: str
     ) -> str:
-        """ARN of a machine whose rollouts may take so long; made once, and its `roll` with it."""
+        """ARN of a machine whose rollouts (or builds, or scans) may take so long; made once, and its `roll` with it."""
         key = f"{name} {seconds} {change.__module__ + change.__name__ if change else ''} {substituted}"
         if key not in self._machines:
             whole = deepcopy(definition(name))
             if change is not None:
                 change(whole)
-            values = {**self.functions, "RolloutTimeoutSeconds": str(seconds)}
-            if name != "roll":
+            values = {**self.functions, **dict.fromkeys(WAITS, str(seconds))}
+            if name in ("deploy", "rollback"):
                 values["RollMachineArn"] = self.machine("roll", seconds)
             values.update(substituted)
             text = json.dumps(whole)

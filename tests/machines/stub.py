@@ -1,6 +1,7 @@
 """The code of every function in these tests: answers what the script of its run says, and notes how it was called.
 
-The script's key is the name of the environment, which an execution's input has and every payload after it.
+The script's key is the name of the environment, which an execution's input has and every payload after it; a build
+is for all environments of a system, and there it is the system's name.
 
 Only the standard library: MiniStack starts a new process after each exception that a function raises, and importing
 boto3 would be nine tenths of its start.
@@ -29,16 +30,22 @@ def handler(event: Mapping[str, Any], context: Any) -> Any:
     name = called(event)
     if event["step"] not in os.environ["STEPS"].split():
         raise UnscriptedError(f"{os.environ['AWS_LAMBDA_FUNCTION_NAME']} has no step {event['step']}")
-    answers, place = noted(event.get("environment") or event["request"]["environment"], name, event)
+    answers, place = noted(script_of(event), name, event)
     if place >= len(answers):
         raise UnscriptedError(f"no answer for call {place + 1} of {name}")
     return given(answers[place], event.get("token"))
 
 
+def script_of(event: Mapping[str, Any]) -> str:
+    if "environment" not in event and "request" not in event:
+        return str(event["system"])
+    return str(event.get("environment") or event["request"]["environment"])
+
+
 def called(event: Mapping[str, Any]) -> str:
     """`Acquire`; `Start api` or `Start api back`; `Report api`: what an answer is written down under."""
-    words = [event["step"], event.get("service")]
-    words += ["back"] if event["step"] == "Start" and event["direction"] == "Revert" else []
+    words = [event["step"], event.get("service"), event.get("image")]
+    words += ["back"] if event["step"] == "Start" and event.get("direction") == "Revert" else []
     return " ".join(word for word in words if word)
 
 

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.machines import build_cases
 from tests.machines.case import (
     ACQUIRED_LATER,
     BUSY,
@@ -128,3 +129,59 @@ def test_a_long_cause_is_cut(stage: Stage) -> None:
     run = stage.start(stage.machine("deploy"), answers)
     run.ended()
     assert run.payload("Fail")["error"] == {"name": "Broken", "cause": "x" * 1000}
+
+
+def built(stage: Stage, name: str) -> Run:
+    case: Case = next(case for case in build_cases.BUILDS if case.name == name)
+    run = stage.start(stage.machine("build", case.seconds), case.answers)
+    run.ended()
+    return run
+
+
+@pytest.mark.parametrize(
+    ("name", "images"),
+    [("all is built already", []), ("one image", ["api"]), ("three images", ["api", "worker", "web"])],
+)
+def test_what_was_built_is_published_in_the_order_it_was_selected(
+    stage: Stage, name: str, images: list[str]
+) -> None:
+    """A list in every case: JSONata makes one thing of a list of one, and nothing of an empty one."""
+    publish = built(stage, name).payload("Publish")
+    assert publish["built"] == [{"image": image, "digest": build_cases.digest(image)} for image in images]
+
+
+def test_a_build_that_exported_no_digest_is_published_without_one(stage: Stage) -> None:
+    answer = {"outcome": "Built", "image": "api", "digest": None, "phase": None, "reason": ""}
+    answers = {
+        "Select": [build_cases.selected("api", scanned=True)],
+        "Start api": [{"gives": answer}],
+        "AwaitScans": [build_cases.SCANNED],
+        "Publish": [build_cases.recorded("Built")],
+    }
+    run = stage.start(stage.machine("build"), answers)
+    run.ended()
+    for step in ("AwaitScans", "Publish"):
+        assert run.payload(step)["built"] == [{"image": "api", "digest": None}]
+
+
+def test_a_build_and_its_system_go_with_every_call(stage: Stage) -> None:
+    run = built(stage, "one of three images fails, the others go on")
+    calls = [event for name, event in run.calls if name != "Select"]
+    assert len(calls) == 5
+    for event in calls:
+        assert (event["system"], event["build"]) == (run.script, build_cases.BUILD)
+
+
+def test_every_wait_of_a_build_is_of_its_execution(stage: Stage) -> None:
+    run = built(stage, "an image that is scanned")
+    select, start, scans = run.payload("Select"), run.payload("Start api"), run.payload("AwaitScans")
+    assert select["request"] == {"system": SYSTEM, "environment": run.script}
+    assert (select["execution"]["id"], start["execution"], scans["execution"]) == (run.execution,) * 3
+    assert select["execution"]["started_at"].endswith("Z")
+    assert start["token"] != scans["token"]
+
+
+def test_an_image_that_failed_is_reported_with_what_codebuild_said(stage: Stage) -> None:
+    run = built(stage, "one of three images fails, the others go on")
+    assert run.payload("Report api")["reason"] == "FAILED in phase BUILD: exit status 1"
+    assert run.payload("Fail")["error"] is None

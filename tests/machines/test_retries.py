@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from tests.machines.build_cases import BUILDS
 from tests.machines.case import Case, Json, ended, planned, raises, recorded
 from tests.machines.deploy_cases import CLEAN, DEPLOY, PLAN
 from tests.machines.roll_cases import ROLL
 from tests.machines.rollback_cases import ROLLBACK
 from tests.machines.stage import MACHINES, Stage, definition
 from tests.machines.test_paths import ending
+from tests.template.walking import flow_of
 
 pytestmark = pytest.mark.emulator
 
@@ -37,8 +39,10 @@ THROWN_AT: dict[tuple[str, str], list[str]] = {
     ("rollback", "NoChange at once"): ["Conclude"],
     ("rollback", "a service does not run what it went back to"): ["Fail"],
     ("roll", "ECS rolls it back"): ["Start api", "Report api"],
+    ("build", "the only image fails"): ["Select", "Start api", "Report api", "Fail"],
+    ("build", "an image that is scanned"): ["AwaitScans", "Publish"],
 }
-CASES = {(case.machine, case.name): case for case in (*DEPLOY, *ROLLBACK, *ROLL)}
+CASES = {(case.machine, case.name): case for case in (*DEPLOY, *ROLLBACK, *ROLL, *BUILDS)}
 
 
 def thrown_at(case: Case, calls: list[str], error: Json) -> Case:
@@ -64,7 +68,8 @@ def test_a_transient_error_changes_nothing_but_the_calls(
 def test_every_call_that_is_retried_is_thrown_at(machine: str) -> None:
     retried = {
         state["Arguments"]["Payload"]["step"]
-        for state in definition(machine)["States"].values()
+        for flow in flow_of(machine, definition(machine)).all()
+        for state in flow.states.values()
         if "lambda:invoke" in state.get("Resource", "") and "Retry" in state
     }
     assert {

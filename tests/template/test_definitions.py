@@ -16,10 +16,11 @@ from cfnlint.config import ManualArgs
 from jsonata import Jsonata
 
 from tests.template.loading import Json, Stack, load, within
+from tests.template.walking import Flow, flow_of
 
 MACHINES = sorted(load().machines)
 _VARIABLE = re.compile(r"\$([A-Za-z]\w*)\b(?!\()")  # a function is called, a variable is not
-VALUES = {"RolloutTimeoutSeconds": "1800"}
+VALUES = {"RolloutTimeoutSeconds": "1800", "BuildTimeoutSeconds": "7200", "ScanTimeoutSeconds": "900"}
 
 
 def filled(definition: Json) -> Json:
@@ -82,3 +83,37 @@ def test_every_variable_is_assigned_somewhere(machine: str, stack: Stack) -> Non
     definition = filled(stack.machines[machine])
     used = {name for text in expressions(definition) for name in _VARIABLE.findall(text)}
     assert used - {"states"} <= assigned(definition)
+
+
+def shadowed(flow: Flow) -> set[str]:
+    """Names that a level and one below it both assign.
+
+    A Map's iteration cannot assign the machine's variables, so that one name for two would only seem to be shared
+    (Step Functions developer guide, "Passing data between states with variables", "Scope of workflow variables").
+    """
+    own = {name for state in flow.states.values() for name in level(state)}
+    below = {
+        name
+        for inner in flow.inner
+        for deep in inner.all()
+        for s in deep.states.values()
+        for name in level(s)
+    }
+    return (own & below).union(*(shadowed(inner) for inner in flow.inner))
+
+
+def level(state: Json) -> set[str]:
+    """What a state assigns, without the states in it."""
+    parts = [state, *state.get("Catch", []), *state.get("Choices", [])]
+    return {name for part in parts for name in part.get("Assign", {})}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_no_name_is_assigned_on_two_levels(machine: str, stack: Stack) -> None:
+    assert shadowed(flow_of(machine, stack.machines[machine])) == set()
+
+
+def test_a_name_on_two_levels_is_found(stack: Stack) -> None:
+    definition = deepcopy(stack.machines["BuildMachine"])
+    definition["States"]["SelectImages"]["Catch"][0]["Assign"]["digest"] = None
+    assert shadowed(flow_of("BuildMachine", definition)) == {"digest"}

@@ -22,6 +22,8 @@ def test_every_action_of_every_function_is_taken_away(stack: Stack) -> None:
         "lock",
         "roll_service",
         "record",
+        "build_images",
+        "publish_images",
         "wake",
         "sweep",
         "webhook",
