@@ -22,12 +22,14 @@ from tidegate_local.lifecycle.record import STACK, Cloud, Docker
 from tidegate_local.settings import ACCOUNT
 
 from tidegate_cli.local_progress import narrated
+from tidegate_cli.local_push_command import app as push
 from tidegate_cli.options import Call, with_global_options
 from tidegate_cli.screen import print_document
 
 app = typer.Typer(no_args_is_help=True, help="The embedded cloud: AWS on this machine, without an account.")
 events = typer.Typer(no_args_is_help=True, help="Events for the embedded cloud's default bus.")
 app.add_typer(events, name="events")
+app.add_typer(push)
 
 LARGEST_EVENTS = 1024 * 1024
 

@@ -49,6 +49,11 @@ class Checkout:
         return self.state / "cloud.json"
 
     @property
+    def server(self) -> Path:
+        """The state folder of the server itself: repositories, builds, what its emulators write."""
+        return self.state / "server"
+
+    @property
     def temporary(self) -> Path:
         """TMPDIR of everything that is started."""
         return self.state / "tmp"

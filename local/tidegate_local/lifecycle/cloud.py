@@ -255,7 +255,7 @@ def _stop(checkout: Checkout, cloud: Cloud) -> None:
 
 def _marker(checkout: Checkout) -> str:
     """The server's own folder: on its command line, it tells our process from any other."""
-    return str(checkout.state / "server")
+    return str(checkout.server)
 
 
 def free_port(preferred: int = Options().port) -> int:
