@@ -64,7 +64,7 @@ def receive(repositories: Repositories, push: Push, announce: Announce) -> list[
         )
         told.append(_line(detail, sent))
     if any(change.new != NOTHING and change.reference.startswith("refs/heads/") for change in push.changes):
-        told.append(f"follow what comes of it: tidegate --local history {repository.name}")
+        told.append(f"follow what comes of it: tidegate --local builds {repository.name}")
     return told
 
 

@@ -199,7 +199,7 @@ def test_each_reference_of_a_push_is_an_event(cloud: Cloud, name: str, tree: Wor
     tag = next(e["detail"] for e in received if e["detail"]["referenceType"] == "tag")
     assert (tag["referenceName"], tag["commitId"]) == ("v1/rc", first)
     assert f"remote: branch feature/x created ({first[:12]}): event {event['id']}" in said
-    assert f"remote: follow what comes of it: tidegate --local history {name}" in said
+    assert f"remote: follow what comes of it: tidegate --local builds {name}" in said
 
 
 def test_forced_and_deleting_pushes(cloud: Cloud, tree: WorkTree, heard: str) -> None:
