@@ -1,72 +1,22 @@
 """The project of infrastructure/build.yaml builds an image of a pushed commit, as a team's pushes do."""
 
 import json
-import uuid
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tidegate_local.codecommit.repositories import path_of
 
-from tests.integration.local.building_project import Project, contexts, phases
-from tests.integration.local.pushing_repository import WorkTree
+from tests.integration.local.building_project import contexts, phases
+from tests.integration.local.image_shop import Shop, exported
 from tests.support.embedded import Cloud
 
 pytestmark = pytest.mark.emulator
 
-TEMPLATE = Path(__file__).parents[3] / "infrastructure" / "build.yaml"
 DOCKERFILE = "FROM scratch\nCOPY app /app\nCMD ['/app']\n"
-
-
-@dataclass(frozen=True)
-class Shop:
-    """A stack of build.yaml, its ECR repository, and a work tree whose pushes it builds."""
-
-    cloud: Cloud
-    project: Project
-    tree: WorkTree
-
-    @property
-    def name(self) -> str:
-        return self.project.name
-
-    def push(self, files: dict[str, str | None]) -> str:
-        commit = self.tree.commit(files)
-        self.tree.git("push", "local", "main")
-        return commit
-
-    def build(self, commit: str, **variables: str) -> dict[str, Any]:
-        given = [{"name": name, "value": value, "type": "PLAINTEXT"} for name, value in variables.items()]
-        return self.project.run(sourceVersion=commit, environmentVariablesOverride=given)
-
-    def images(self) -> dict[str, str]:
-        """Digests by tag."""
-        found = self.cloud.client("ecr").describe_images(repositoryName=self.name)["imageDetails"]
-        return {tag: image["imageDigest"] for image in found for tag in image.get("imageTags", [])}
 
 
 @pytest.fixture
 def shop(cloud: Cloud, tmp_path: Path) -> Shop:
-    name = f"shop-{uuid.uuid4().hex[:8]}"
-    cloud.client("codecommit").create_repository(repositoryName=name)
-    cloud.client("ecr").create_repository(repositoryName=name, imageTagMutability="IMMUTABLE")
-    parameters = {"ProjectName": name, "SourceLocation": name, "Repositories": name, "ImageKey": "app"}
-    cloudformation = cloud.client("cloudformation")
-    cloudformation.create_stack(
-        StackName=name,
-        TemplateBody=TEMPLATE.read_text(),
-        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-        Capabilities=["CAPABILITY_IAM"],
-    )
-    cloudformation.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
-    tree = WorkTree.make(tmp_path / "work")
-    tree.git("remote", "add", "local", str(path_of(cloud.state_dir, name)))
-    return Shop(cloud, Project(cloud, name), tree)
-
-
-def exported(build: dict[str, Any]) -> dict[str, str]:
-    return {one["name"]: one["value"] for one in build["exportedEnvironmentVariables"]}
+    return Shop.make(cloud, tmp_path / "work")
 
 
 def test_the_template_s_project_is_there_as_it_was_written(shop: Shop) -> None:
