@@ -7,9 +7,11 @@ import importlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
+from tidegate.adapters.clients import Clients
 from tidegate.domain.errors import BadInputError, TidegateError
 from tidegate.domain.manifest.problems import nearest
 from tidegate.domain.regions import REGIONS
@@ -22,12 +24,14 @@ from tidegate_cli.options import DEFAULT_STACK, STACK_VARIABLE, Given
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """`who` asks who the caller is, when that is needed: the ARN of the identity, else the user's name here."""
+    """`who` asks who the caller is, when that is needed: the ARN of the identity, else the user's name here. `client`
+    gives boto3's client of a service by its name, for what no port asks."""
 
     ports: Ports
     region: str
     stack: str
     who: Callable[[], str]
+    client: Callable[[str], Any]
 
 
 def connect(given: Given) -> Connection:
@@ -37,7 +41,10 @@ def connect(given: Given) -> Connection:
     else:
         session, stack = _session(given), os.environ.get(STACK_VARIABLE) or DEFAULT_STACK
     stack = given.stack or stack
-    return Connection(connect_ports(session, stack), session.region_name, stack, lambda: _caller(session))
+    clients = Clients(session.region_name, session=session)
+    return Connection(
+        connect_ports(session, stack), session.region_name, stack, lambda: _caller(session), clients.client
+    )
 
 
 def _session(given: Given) -> boto3.Session:

@@ -54,6 +54,7 @@ COMMANDS = (
         _LOOK,
         "tidegate_cli.build_commands",
     ),
+    Entry("doctor", "Look for what is wrong, and say how to mend it.", _LOOK, "tidegate_cli.doctor_command"),
     Entry(
         "local",
         "The embedded cloud: AWS on this machine.",

@@ -25,15 +25,15 @@ that `tidegate local env` prints, no command ever talks to one.
 
 **Output.** A result is for a person on standard output, progress and errors on standard error; colour only on a
 terminal and without `NO_COLOR`. With `--json` standard output is exactly one JSON document, an error included:
-`{"error": {"code", "message", "field"?, "hint"?}}`. What deploy, rollback, build, builds, history, status, show and
-plan print is part of the contract and only ever grows.
+`{"error": {"code", "message", "field"?, "hint"?}}`. What deploy, rollback, build, builds, history, status, show,
+plan and doctor print is part of the contract and only ever grows.
 
 **Exit codes**
 
 | code | means |
 |---|---|
 | 0 | Succeeded, Built, NoChange, or the command did what it says |
-| 1 | an unexpected error: no credentials, no answer, no installation; `TIDEGATE_DEBUG=1` shows the traceback |
+| 1 | an unexpected error: no credentials, no installation (`TIDEGATE_DEBUG=1` shows where); an error in `doctor` |
 | 2 | bad usage, a bad manifest, or a name that does not exist |
 | 10 | FailedClean: the previous state is back. Failed, of a build: nothing was released |
 | 20 | FailedDirty: a person is needed, the lock stays |

@@ -13,6 +13,7 @@ from tidegate_cli.main import app
 from tidegate_cli.options import Given, Surroundings
 from typer.testing import CliRunner, Result
 
+from tests.support.answered import AnsweredAws
 from tests.support.clock import iso
 from tests.unit.steps.conftest import Shop
 
@@ -22,12 +23,14 @@ REGION = "eu-west-1"
 
 @dataclass
 class Terminal:
-    """Runs commands; `scenes` are played one a pause, while a run is followed, `given` are the options that came."""
+    """Runs commands; `scenes` are played one a pause, while a run is followed, `given` are the options that came;
+    `aws` answers what is asked beside the ports."""
 
     shop: Shop = field(default_factory=Shop)
     scenes: list[Callable[[], object]] = field(default_factory=list)
     paused: float = 0.0
     given: list[Given] = field(default_factory=list)
+    aws: AnsweredAws = field(default_factory=AnsweredAws)
 
     def run(self, *arguments: str, input: str | None = None) -> Result:  # noqa: A002 - the runner's name
         surroundings = Surroundings(self._connect, self._pause, lambda: self.paused)
@@ -57,7 +60,8 @@ class Terminal:
 
     def _connect(self, given: Given) -> Connection:
         self.given.append(given)
-        return Connection(self.shop.world.ports, given.region or REGION, "tidegate", lambda: CALLER)
+        region = given.region or REGION
+        return Connection(self.shop.world.ports, region, "tidegate", lambda: CALLER, self.aws.client)
 
     def _pause(self, seconds: float) -> None:
         self.paused += seconds
