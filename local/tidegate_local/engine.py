@@ -90,14 +90,32 @@ def remove_containers(docker: Any, cloud_id: str) -> None:
 
 
 def remove_image_names(docker: Any, registry: str) -> None:
-    """Untag what was built for, pushed to or pulled from the registry."""
+    """Untag what was built for, pushed to or pulled from the registry, and remove what failed builds left of it."""
     for image in docker.api.images():
-        names = [*(image.get("RepoTags") or []), *(image.get("RepoDigests") or [])]
-        for name in names:
-            if name.startswith(f"{registry}/"):
-                # Removing the last tag removes the digest's name with it.
-                with contextlib.suppress(*_errors()):
-                    docker.api.remove_image(name, force=True)
+        own = [name for name in _names(image) if name.startswith(f"{registry}/")]
+        if own:
+            _remove_failed_builds(docker, image["Id"])
+        for name in own:
+            # Removing the last tag removes the digest's name with it.
+            with contextlib.suppress(*_errors()):
+                docker.api.remove_image(name, force=True)
+
+
+def _remove_failed_builds(docker: Any, base: str) -> None:
+    """The builder without BuildKit keeps the container of a step that failed, and the steps before it."""
+    ended = {"ancestor": base, "status": ["exited", "created"]}
+    for container in docker.api.containers(all=True, filters=ended):
+        with contextlib.suppress(*_errors()):
+            step = container["ImageID"]
+            # Whoever runs a container names its image.
+            if not _names(docker.api.inspect_image(step)):
+                docker.api.remove_container(container["Id"], v=True)
+                docker.api.remove_image(step)
+
+
+def _names(image: Mapping[str, Any]) -> list[str]:
+    found = [*(image.get("RepoTags") or []), *(image.get("RepoDigests") or [])]
+    return [name for name in found if not name.startswith("<none>")]
 
 
 def _errors() -> tuple[type[Exception], ...]:

@@ -39,7 +39,7 @@ class Images:
         name = f"{self.registry}/{repository}"
         with engine.connected(self.host) as docker:
             image, _ = docker.images.build(
-                fileobj=_context(f"FROM {base}\nENV VERSION={version}\n"), custom_context=True, rm=True
+                fileobj=context(f"FROM {base}\nENV VERSION={version}\n"), custom_context=True, rm=True
             )
             image.tag(name, version)
             pushed = list(docker.api.push(name, version, stream=True, decode=True))
@@ -173,7 +173,8 @@ def new_name() -> str:
     return f"web-{uuid.uuid4().hex[:8]}"
 
 
-def _context(dockerfile: str) -> io.BytesIO:
+def context(dockerfile: str) -> io.BytesIO:
+    """A build context with nothing but this Dockerfile."""
     written = io.BytesIO()
     with tarfile.open(fileobj=written, mode="w") as tar:
         entry = tarfile.TarInfo("Dockerfile")

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import boto3
 import pytest
+from docker.errors import BuildError, NotFound
 from tidegate_local import base_image, engine
 from tidegate_local.lifecycle import record
 
-from tests.docker.shop import CLUSTER, Images, Shop, new_name
+from tests.docker.shop import CLUSTER, Images, Shop, context, new_name
 from tests.integration.local import small_checkout
 from tests.support.command_line import CommandLine
 from tests.support.embedded import Cloud, running_cloud
@@ -77,6 +78,20 @@ def test_a_server_that_was_killed_is_cleared_away_by_the_next(tmp_path: Path, ho
     with engine.connected(host) as docker:
         engine.remove_image_names(docker, cloud.endpoint_url.removeprefix("http://"))
     assert kept.all() == []
+
+
+def test_a_build_that_fails_leaves_nothing(tmp_path: Path, host: str) -> None:
+    with running_cloud(tmp_path, ["--docker"]) as cloud, engine.connected(host) as docker:
+        base = base_image.build(host, cloud.endpoint_url.removeprefix("http://"))
+        dockerfile = f"FROM {base}\nRUN echo first > /first\nRUN exit 3\n"
+        with pytest.raises(BuildError):
+            docker.images.build(fileobj=context(dockerfile), custom_context=True, rm=True)
+        [failed] = docker.api.containers(all=True, filters={"ancestor": base})
+    with engine.connected(host) as docker:
+        with pytest.raises(NotFound):
+            docker.api.inspect_container(failed["Id"])
+        with pytest.raises(NotFound):
+            docker.api.inspect_image(failed["ImageID"])
 
 
 def test_other_containers_and_images_are_left_alone(tmp_path: Path, host: str) -> None:
