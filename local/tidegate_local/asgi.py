@@ -82,11 +82,10 @@ class Control:
                 return 200, {"cleared": cleared}
             case "POST", ["pushes"]:
                 return 200, {"told": self._report_push(body)}
-            case "PUT", ["silence"]:
-                self.installed.silence.begin(self._source(body))
-                return 200, {}
-            case "DELETE", ["silence"]:
-                return 200, {"swallowed": self.installed.silence.end(self._source(body))}
+            case "GET", ["silence", source]:
+                return 200, {"swallowed": self.installed.silence.swallowed(source)}
+            case "PUT" | "DELETE", ["silence"]:
+                return 200, self._silence(method, body)
             case "POST", ["shutdown"]:
                 self.shut_down()
                 return 202, {}
@@ -131,11 +130,15 @@ class Control:
             message = f"There is no repository {push.repository}."
             raise RefusedError(404, "NoSuchRepository", message, "repository") from error
 
-    def _source(self, body: bytes) -> str:
+    def _silence(self, method: str, body: bytes) -> dict[str, Any]:
         try:
-            return SilenceRequest.model_validate(_json(body)).source
+            source = SilenceRequest.model_validate(_json(body)).source
         except ValidationError as error:
             raise _refused("InvalidSilence", error) from error
+        if method == "PUT":
+            self.installed.silence.begin(source)
+            return {}
+        return {"swallowed": self.installed.silence.end(source)}
 
     def _set_fault(self, service: str, body: bytes) -> dict[str, Any]:
         try:

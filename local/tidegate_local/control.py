@@ -86,6 +86,11 @@ class Control:
         """Swallow what the services of the embedded cloud say as `source`, e.g. aws.codebuild."""
         self._call("PUT", "silence", {"source": source})
 
+    def swallowed(self, source: str) -> list[dict[str, Any]]:
+        """The events that were swallowed so far, oldest first; it stays silent."""
+        swallowed: list[dict[str, Any]] = self._call("GET", f"silence/{quote(source, safe='')}")["swallowed"]
+        return swallowed
+
     def end_silence(self, source: str) -> list[dict[str, Any]]:
         """Let it speak again; the events that were swallowed, oldest first."""
         swallowed: list[dict[str, Any]] = self._call("DELETE", "silence", {"source": source})["swallowed"]

@@ -33,6 +33,11 @@ class Silence:
         with self._lock:
             self._swallowed.setdefault(source, [])
 
+    def swallowed(self, source: str) -> list[dict[str, Any]]:
+        """What it would have said so far, in order; it stays silent."""
+        with self._lock:
+            return list(self._swallowed.get(source, []))
+
     def end(self, source: str) -> list[dict[str, Any]]:
         """It may speak again; what it would have said meanwhile, in order."""
         with self._lock:

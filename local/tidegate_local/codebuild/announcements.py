@@ -1,8 +1,8 @@
 """The events CodeBuild sends about a build.
 
 Shape from the CodeBuild user guide, "Build notifications input format reference", with the fields that AWS's event
-schema (aws.codebuild, CodeBuildBuildStateChange) has beside the sample: cache, source-version, build-number,
-queued-timeout-in-minutes, image-pull-credentials-type. Numbers of minutes and of the build are floating point there.
+schema (aws.codebuild, CodeBuildBuildStateChange) and published events have beside that page's sample: cache,
+source-version, build-number, queued-timeout-in-minutes, image-pull-credentials-type, exported-environment-variables.
 """
 
 from datetime import UTC, datetime
@@ -31,17 +31,13 @@ def _information(build: Json) -> Json:
     environment, logs = build["environment"], build["logs"]
     shown: Json = {
         "cache": {"type": build["cache"].get("type", "NO_CACHE")},
-        "build-number": float(build["buildNumber"]),
-        "timeout-in-minutes": float(build["timeoutInMinutes"]),
+        "build-number": build["buildNumber"],
+        "timeout-in-minutes": build["timeoutInMinutes"],
         "build-complete": build["buildComplete"],
         "initiator": build["initiator"],
         "build-start-time": _moment(build["startTime"]),
-        "source": {
-            name: value
-            for name, value in build["source"].items()
-            if name in ("type", "location", "buildspec")
-        },
-        "artifact": {"location": build["artifacts"]["location"]},
+        "source": {name: value for name, value in build["source"].items() if name in ("type", "location")},
+        "artifact": {"md5sum": "", "sha256sum": "", "location": build["artifacts"]["location"]},
         "environment": {
             "image": environment.get("image", ""),
             "privileged-mode": bool(environment.get("privilegedMode")),
@@ -62,8 +58,11 @@ def _information(build: Json) -> Json:
             "deep-link": logs["deepLink"],
         },
         "phases": [_phase(phase) for phase in build["phases"]],
-        "queued-timeout-in-minutes": float(build["queuedTimeoutInMinutes"]),
+        "queued-timeout-in-minutes": build["queuedTimeoutInMinutes"],
     }
+    exported = build["exportedEnvironmentVariables"]
+    if exported:
+        shown["exported-environment-variables"] = exported
     if "sourceVersion" in build:
         shown["source-version"] = build["sourceVersion"]
     return shown
@@ -75,7 +74,7 @@ def _phase(phase: Json) -> Json:
         shown |= {
             "phase-context": [f"{one['statusCode']}: {one['message']}" for one in phase["contexts"]],
             "end-time": _moment(phase["endTime"]),
-            "duration-in-seconds": float(phase["durationInSeconds"]),
+            "duration-in-seconds": phase["durationInSeconds"],
             "phase-status": phase["phaseStatus"],
         }
     return shown

@@ -4,10 +4,12 @@ import json
 import os
 import signal
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from botocore.exceptions import ClientError
 
 from tests.integration.local.building_project import Project, contexts, phases
@@ -16,6 +18,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.emulator
 
+SHAPES = yaml.safe_load((Path(__file__).parents[2] / "functions" / "documented_shapes.yaml").read_text())
 EVERY_PHASE = [
     "SUBMITTED",
     "QUEUED",
@@ -286,44 +289,26 @@ def test_a_build_that_cannot_begin_says_why(project: Project, spec: str, code: s
 def test_the_events_are_those_codebuild_documents(project: Project, queue: tuple[str, str]) -> None:
     url, arn = queue
     project.cloud.rule({"source": ["aws.codebuild"], "detail": {"project-name": [project.name]}}, arn)
-    build = project.run("{version: 0.2, phases: {build: {commands: [exit 1]}}}", sourceVersion="main")
+    build = project.run(
+        "{version: 0.2, env: {exported-variables: [A]}, phases: {build: {commands: [A=1, exit 1]}}}",
+        sourceVersion="main",
+        environmentVariablesOverride=[{"name": "B", "value": "2"}],
+    )
     first, last = (project.cloud.message(url)["body"] for _ in range(2))
     if first["detail"]["build-status"] != "IN_PROGRESS":
         first, last = last, first
     assert last["detail-type"] == "CodeBuild Build State Change"
     assert last["resources"] == [build["arn"]]
     detail, information = last["detail"], last["detail"]["additional-information"]
-    assert {*detail} == {
-        "build-status",
-        "project-name",
-        "build-id",
-        "additional-information",
-        "current-phase",
-        "current-phase-context",
-        "version",
-    }
+    shape = SHAPES["CodeBuild Build State Change"]
+    # A build without a source has no location, the project's own environment no variables.
+    absent = {"detail.additional-information.source.location"}
+    assert {*shape["documented"]} - absent <= {*paths(last)}
+    assert {*paths(last)} | {*paths(first)} <= {*shape["documented"], *shape["also"]}
     assert (detail["build-status"], detail["build-id"]) == ("FAILED", build["arn"])
     assert (detail["current-phase"], detail["current-phase-context"]) == ("COMPLETED", "[]")
-    assert {
-        "artifact",
-        "environment",
-        "timeout-in-minutes",
-        "build-complete",
-        "initiator",
-        "build-start-time",
-        "source",
-        "source-version",
-        "logs",
-        "phases",
-    } <= {*information}
+    assert information["exported-environment-variables"] == [{"name": "A", "value": "1"}]
     assert information["logs"]["stream-name"] == build["logs"]["streamName"]
-    assert {*information["environment"]} >= {
-        "image",
-        "privileged-mode",
-        "compute-type",
-        "type",
-        "environment-variables",
-    }
     failed = next(phase for phase in information["phases"] if phase["phase-type"] == "BUILD")
     assert failed["phase-context"] == [
         "COMMAND_EXECUTION_ERROR: Error while executing command: exit 1. Reason: exit status 1"
@@ -343,17 +328,22 @@ def test_the_events_are_those_codebuild_documents(project: Project, queue: tuple
     assert "stream-name" not in begun["additional-information"]["logs"]
 
 
-def test_silence_loses_the_events_of_builds(project: Project) -> None:
+def test_silence_loses_the_events_of_builds(project: Project, queue: tuple[str, str]) -> None:
+    url, arn = queue
+    pattern = {"source": ["aws.codebuild"], "detail": {"project-name": [project.name]}}
+    project.cloud.rule(pattern, arn)
+    spec = "{version: 0.2, phases: {build: {commands: [echo]}}}"
     project.cloud.control.silence("aws.codebuild")
-    build = project.run("{version: 0.2, phases: {build: {commands: [echo]}}}")
+    lost = project.run(spec)
 
-    def lost() -> list[str]:
-        swallowed.extend(project.cloud.control.end_silence("aws.codebuild"))
-        return [e["detail"]["build-status"] for e in swallowed if e["detail"]["build-id"] == build["arn"]]
+    def statuses() -> list[str]:
+        events = [event["detail"] for event in project.cloud.control.swallowed("aws.codebuild")]
+        return [detail["build-status"] for detail in events if detail["build-id"] == lost["arn"]]
 
-    swallowed: list[dict[str, Any]] = []
-    wait_until(lambda: "SUCCEEDED" in lost(), what="the last event")
-    assert lost() == ["IN_PROGRESS", "SUCCEEDED"]
+    wait_until(lambda: statuses() == ["IN_PROGRESS", "SUCCEEDED"], what="the last event")
+    project.cloud.control.end_silence("aws.codebuild")
+    heard = project.run(spec)
+    assert project.cloud.message(url)["body"]["detail"]["build-id"] == heard["arn"]
 
 
 def test_a_build_is_stopped_with_all_it_started(project: Project, tmp_path: Path) -> None:
@@ -465,6 +455,18 @@ def test_the_server_takes_its_builds_with_it(tmp_path: Path, number: signal.Sign
         cloud.process.send_signal(number)
         cloud.process.wait(timeout=20)
         wait_until(lambda: not _lives(int(place.read_text())), what="the command to end")
+
+
+def paths(value: object, at: str = "") -> Iterator[str]:
+    """The dotted paths of the leaves."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from paths(inner, f"{at}.{key}" if at else key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from paths(inner, f"{at}[]")
+    else:
+        yield at
 
 
 def _lives(pid: int) -> bool:
