@@ -4,6 +4,7 @@ import secrets
 from typing import Any
 
 import botocore.session
+from botocore.config import Config
 from ministack.core import iam_evaluator
 from ministack.services import iam, sts
 
@@ -45,6 +46,8 @@ class Session:
             aws_access_key_id=self.variables["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.variables["AWS_SECRET_ACCESS_KEY"],
             aws_session_token=self.variables.get("AWS_SESSION_TOKEN"),
+            # A server that is ending does not answer any more; the end of a build is not to wait for it.
+            config=Config(retries={"total_max_attempts": 2}),
         )
 
     def require(self, action: str, resource: str) -> None:

@@ -29,6 +29,20 @@ def test_the_template_s_project_is_there_as_it_was_written(shop: Shop) -> None:
         "cloudWatchLogs": {"status": "ENABLED", "groupName": f"/aws/codebuild/{shop.name}"}
     }
     assert project["timeoutInMinutes"] == 30
+    cloudformation = shop.cloud.client("cloudformation")
+    described = cloudformation.describe_stacks(StackName=shop.name)["Stacks"][0]["Parameters"]
+    given = {one["ParameterKey"]: one["ParameterValue"] for one in described} | {"BuildArguments": "A=1"}
+    cloudformation.update_stack(
+        StackName=shop.name,
+        UsePreviousTemplate=True,
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    cloudformation.get_waiter("stack_update_complete").wait(StackName=shop.name, WaiterConfig={"Delay": 1})
+    (changed,) = shop.cloud.client("codebuild").batch_get_projects(names=[shop.name])["projects"]
+    variables = {one["name"]: one["value"] for one in changed["environment"]["environmentVariables"]}
+    assert variables["TIDEGATE_BUILD_ARGS"] == "A=1"
+    assert (changed["cache"], changed["logsConfig"]) == (project["cache"], project["logsConfig"])
     shop.cloud.client("codebuild").update_project(name=shop.name, cache={"type": "NO_CACHE"})
     (project,) = shop.cloud.client("codebuild").batch_get_projects(names=[shop.name])["projects"]
     assert project["cache"] == {"type": "NO_CACHE"}
