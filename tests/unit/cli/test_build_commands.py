@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
+from rich.console import Console
 from tidegate.domain.errors import TransientError
 from tidegate.domain.ids import is_ulid
 from tidegate.steps import plan_release
+from tidegate_cli.build_following import BuildFollower
+from tidegate_cli.build_starting import BuildStarted
+from tidegate_cli.rendering.build_progress import BuildBoard
 
 from tests.support.clock import iso
 from tests.unit.cli.building import Machine
@@ -243,6 +249,20 @@ def test_a_stopped_execution_is_followed_to_the_sweeps_word(terminal: Terminal, 
     result = terminal.run(*BUILD, "--wait")
     assert result.exit_code == 10, result.output
     assert "ended as ABORTED, without an outcome" in result.stdout
+    assert terminal.paused < 10
+
+
+def test_what_the_ledger_has_ended_was_not_left_without_an_outcome(
+    terminal: Terminal, machine: Machine
+) -> None:
+    def gives_up() -> None:
+        machine.give_up()
+        terminal.shop.world.executions.end(terminal.started.arn, "ABORTED")
+
+    terminal.scenes = [machine.select, gives_up]
+    result = terminal.run(*BUILD, "--wait")
+    assert result.exit_code == 10, result.output
+    assert "ABORTED" not in result.stdout
 
 
 def test_an_execution_that_died_before_it_began(terminal: Terminal, machine: Machine) -> None:
@@ -267,6 +287,30 @@ def test_a_throttled_look_is_looked_again(terminal: Terminal, machine: Machine) 
     goes_well(machine)
     terminal.shop.world.executions.fails("describe", TransientError("throttled"))
     assert terminal.json(*BUILD, "--wait")["outcome"] == "Built"
+
+
+def test_the_board_keeps_the_last_state_and_the_failures(terminal: Terminal, machine: Machine) -> None:
+    run = BuildStarted(**_started(terminal))
+    fails(machine)
+    screen = io.StringIO()
+    board = BuildBoard(Console(file=screen, width=120, force_terminal=False), "build shop")
+
+    def pause(seconds: float) -> None:
+        terminal.scenes.pop(0)()
+
+    with board:
+        BuildFollower(terminal.shop.world.ports, run).follow(
+            board.show, timeout=None, pause=pause, monotonic=lambda: 75.0
+        )
+    lines = screen.getvalue().splitlines()
+    assert lines[0].startswith("build shop  Failed")
+    assert any(line.split() == ["app", "Failed", "in", "phase", "BUILD"] for line in lines)
+    assert any(line.split()[:2] == ["jobs", "Building"] for line in lines)
+    assert any("E   assert 1 == 2" in line for line in lines)
+
+
+def _started(terminal: Terminal) -> dict[str, str]:
+    return {"system": SYSTEM, **terminal.json(*BUILD)}
 
 
 # builds and show
@@ -343,6 +387,12 @@ def test_show_of_a_build_names_the_deployments_it_started(terminal: Terminal, ma
     deployment = plan_release.run(event, terminal.shop.world.ports)["deployment"]
     assert terminal.json("show", identity)["releases"][ENVIRONMENT]["deployment"] == deployment
     assert f"tidegate show {deployment}" in terminal.run("show", identity).stdout
+    # A recovery is another execution of the same deployment.
+    ledger = terminal.shop.ledger
+    found = ledger.find(deployment)
+    assert found is not None
+    ledger.save(replace(found, execution=f"{started.arn}-recovery-1"))
+    assert terminal.json("show", identity)["releases"][ENVIRONMENT]["deployment"] == deployment
 
 
 def test_show_finds_neither(terminal: Terminal) -> None:

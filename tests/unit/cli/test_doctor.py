@@ -12,7 +12,10 @@ import pytest
 from tidegate.domain.errors import OutsideError, TransientError
 from tidegate.domain.outcome import Outcome
 from tidegate.ledger.locks import Locks
+from tidegate_cli.connection import Connection
 from tidegate_cli.doctor.checks_local import judged
+from tidegate_cli.failures import CommandError
+from tidegate_cli.options import Given
 from tidegate_local import engine
 from tidegate_local.lifecycle.cloud import Status
 from tidegate_local.lifecycle.record import Cloud, Options
@@ -254,6 +257,18 @@ def test_without_credentials_nothing_else_is_asked(ward: Ward) -> None:
     assert "sign in again" in checks[0]["hint"]
 
 
+def test_no_connection_is_a_line_as_well(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(given: Given) -> Connection:
+        raise CommandError("no region is chosen", code="no_region", hint="give --region")
+
+    monkeypatch.setattr(ward.terminal, "_connect", nowhere)
+    document = ward.document(exit_code=1)
+    assert document["checks"] == [
+        {"name": "connection", "status": "error", "message": "no region is chosen", "hint": "give --region"},
+        {"name": "everything else", "status": "skipped", "message": "cannot be asked without that"},
+    ]
+
+
 # the installation
 
 
@@ -348,9 +363,9 @@ def test_a_token_that_waits_longer_than_its_task_may(ward: Ward) -> None:
     ward.terminal.json("build", SYSTEM, "--commit", "c9")
     machine.select()
     machine.start("app")
-    ward.terminal.shop.world.clock.advance(600)
+    ward.terminal.shop.world.clock.advance(601)
     assert ward.found("waiting tasks")["status"] == "ok"
-    ward.terminal.shop.world.clock.advance(301)
+    ward.terminal.shop.world.clock.advance(300)
     finding = ward.found("waiting tasks")
     assert finding["status"] == "warning"
     assert machine.build_id("app") in finding["message"]

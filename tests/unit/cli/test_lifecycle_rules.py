@@ -248,6 +248,15 @@ def test_rules_of_the_archive_are_for_what_is_there() -> None:
     assert (found.now, found.rule.priority) == (True, 1)
 
 
+def test_the_other_rules_neither_touch_nor_count_the_archive() -> None:
+    rules = policy(rule(countNumber=1))
+    archived = image(1, "c2", archived=True, archived_at=NOW)
+    assert looked(rules, archived) is None
+    found = looked(rules, image(9, "c1"), archived)
+    assert found is not None
+    assert found.now is False
+
+
 # the text
 
 
