@@ -15,9 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-import botocore.session
-from botocore.exceptions import BotoCoreError, ClientError
-
 from tidegate_local import images
 from tidegate_local.codebuild.tools import dockerfile
 from tidegate_local.codebuild.tools.contexts import Context
@@ -199,6 +196,10 @@ def _asked(words: list[str]) -> Asked:
 
 def _push(name: str) -> None:
     """To ECR: its layer and its config, then its manifest under the tag."""
+    # The other commands of a build are not to wait for it.
+    import botocore.session  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
     image, full = _Store().get(name), _with_tag(name)
     registry, _, rest = full.partition("/")
     repository, _, tag = rest.rpartition(":")
