@@ -85,8 +85,18 @@ def _findings(call: Call) -> Iterator[Finding]:
     if any(finding.status is Status.ERROR for finding in who):
         yield _nothing_more()
         return
+    told: dict[str, str] = {}
     for name, check in CHECKS:
-        yield from carried_out(name, check, inspection)
+        for finding in carried_out(name, check, inspection):
+            yield _once(finding, told)
+
+
+def _once(finding: Finding, told: dict[str, str]) -> Finding:
+    """What cannot be looked at for a reason that was told already names the line that told it."""
+    if finding.status is not Status.SKIPPED or finding.hint is None:
+        return finding
+    first = told.setdefault(finding.message, finding.name)
+    return finding if first == finding.name else skipped(finding.name, f"not looked at, as {first} was not")
 
 
 def _failed(name: str, problem: Exception) -> Finding:

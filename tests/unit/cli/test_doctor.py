@@ -227,6 +227,16 @@ def test_what_the_caller_may_not_see_is_skipped_and_hides_nothing_else(ward: War
     assert "2 skipped" in ward.terminal.run("doctor").stdout
 
 
+def test_one_reason_is_told_once(ward: Ward) -> None:
+    ward.answer("cloudformation", "DescribeStacks", denied)
+    checks = {entry["name"]: entry for entry in ward.document()["checks"]}
+    assert "cloudformation:DescribeStacks" in checks["installation"]["message"]
+    for name in ("template", "state machines", "table", "reach", "dead letters", "alarms"):
+        said = {"name": name, "status": "skipped", "message": "not looked at, as installation was not"}
+        assert checks[name] == said
+    assert checks["runs"]["status"] == "ok"
+
+
 def test_a_check_that_breaks_is_a_line_not_a_traceback(ward: Ward) -> None:
     def broken(_: dict[str, Any]) -> dict[str, Any]:
         raise RuntimeError("a bug")
