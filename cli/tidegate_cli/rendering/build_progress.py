@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
-from tidegate.domain.build import ImageBuild, ImageStatus
+from tidegate.domain.build import BuildOutcome, ImageBuild, ImageStatus
+from tidegate.domain.deployment import Line
 
 from tidegate_cli.build_following import BuildProgress
 from tidegate_cli.build_views import failure_of
 from tidegate_cli.rendering.builds import image_text, print_failed_image
 from tidegate_cli.rendering.words import line_text, outcome_text, short_digest, span
 from tidegate_cli.screen import plain
+
+_OUTCOMES = frozenset(outcome.value for outcome in BuildOutcome)
 
 
 def stopped_note(status: str) -> str:
@@ -41,20 +45,24 @@ class BuildLines:
         return None
 
     def show(self, progress: BuildProgress) -> None:
-        for line in progress.lines:
-            # What is told of one image is told by its state.
-            if line.service is None:
-                self._console.print(line_text(line.to_json()))
+        # What is told of one image is told by its state; the outcome comes after the states that made it.
+        whole = [line for line in progress.lines if line.service is None]
+        self._print([line for line in whole if line.what not in _OUTCOMES])
         for image in progress.images:
             state = (image.status, image.build_id)
             if self._states.get(image.image) != state:
                 self._states[image.image] = state
                 self._tell(image)
+        self._print([line for line in whole if line.what in _OUTCOMES])
         if progress.stopped is not None and not self._stopped:
             self._console.print(Text(stopped_note(progress.stopped), style="yellow"))
         self._stopped = progress.stopped is not None
         # A pipe's reader waits for the line, not for the buffer to fill.
         self._console.file.flush()
+
+    def _print(self, lines: Iterable[Line]) -> None:
+        for line in lines:
+            self._console.print(line_text(line.to_json()))
 
     def _tell(self, image: ImageBuild) -> None:
         if image.status is ImageStatus.FAILED:

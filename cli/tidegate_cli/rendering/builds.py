@@ -117,12 +117,11 @@ def print_build_outcome(
 
 def print_failed_image(console: Console, failed: Mapping[str, Any]) -> None:
     """Where it failed, why, and the last lines of its log."""
-    phase = f" in phase {plain(failed['phase'])}" if failed["phase"] else ""
-    console.print(
-        Text.assemble(
-            "  ", (plain(failed["image"]), "bold"), (f" failed{phase}", "red"), f": {plain(failed['reason'])}"
-        )
-    )
+    phase = f"in phase {plain(failed['phase'])}"
+    # CodeBuild's own word on it names the phase already.
+    where = f" failed {phase}" if failed["phase"] and phase not in failed["reason"] else ""
+    image = Text.assemble("  ", (plain(failed["image"]), "bold"), (where, "red"), ": ")
+    console.print(image.append(plain(failed["reason"]), style="red"))
     logs: Sequence[str] = failed["logs"]
     if logs:
         console.print(Text("  its last lines:", style="dim"))

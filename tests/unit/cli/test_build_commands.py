@@ -151,6 +151,8 @@ def test_a_build_that_goes_well_is_followed_image_by_image(terminal: Terminal, m
     ):
         assert line in told
     assert told.index("app: Waiting") < told.index("app: Building") < told.index("app: Built")
+    assert told.index("asked for by") < told.index("app: Waiting")
+    assert told.index("jobs: Built") < told.index("released to production")
     assert "Built  c9" in told
     assert "tidegate history shop production" in told
 
@@ -172,7 +174,7 @@ def test_a_failed_build_shows_phase_line_and_log_and_exits_10(terminal: Terminal
     result = terminal.run(*BUILD, "--wait")
     assert result.exit_code == 10, result.output
     for line in (
-        "app failed in phase BUILD",
+        "app: FAILED in phase BUILD: ",
         "E   assert 1 == 2",
         "collected 12 items",
         "nothing was released",
@@ -362,7 +364,7 @@ def test_show_of_a_failed_build(terminal: Terminal, machine: Machine) -> None:
         "shop  build of c9  Failed",
         "nothing was released",
         "Why app failed",
-        "app failed in phase BUILD",
+        "app: FAILED in phase BUILD: ",
         "E   assert 1 == 2",
         "Timeline",
         "tidegate build shop --commit c9 --ref refs/heads/main --wait",
