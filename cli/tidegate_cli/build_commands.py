@@ -76,7 +76,8 @@ def build(
 
     An image that is built already, for this commit or from the same source tree, is reused. With --branch (or --ref)
     the environments that follow the branch are released to; without it, none is. With --wait the exit code is the
-    outcome's: 0 Built or NoChange, 10 Failed, 30 Refused; the deployments that it started go on by themselves.
+    outcome's: 0 Built or NoChange, 10 Failed, 30 Refused, 40 Superseded; the deployments that it started go on by
+    themselves.
     """
     seconds = seconds_of(timeout, wait)
     request = build_input(system, commit=commit, ref=ref, branch=branch, images=image or (), reason=reason)

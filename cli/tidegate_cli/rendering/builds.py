@@ -19,6 +19,7 @@ _IMAGE_STYLES = {"Built": "green", "Reused": "green", "Failed": "bold red", "Bui
 _MEANINGS = {
     "NoChange": "nothing had to be built",
     "Refused": "nothing was released",
+    "Superseded": "a newer commit took its place",
     "Failed": "nothing was released",
 }
 
