@@ -73,8 +73,6 @@ class TestTheCompleteExample:
         manifest = parse_manifest(complete_example())
         found = problems_of(lambda: require_supported(manifest))
         assert set(found) == {
-            "images.app.build",
-            "images.app.watch",
             "services.api.smoke",
             "database",
             "migrations",
@@ -83,7 +81,6 @@ class TestTheCompleteExample:
             "environments.production.freeze",
             "environments.production.bake",
             "environments.production.guard",
-            "environments.production.scan",
             "environments.production.queue",
             "environments.production.after",
         }
@@ -100,8 +97,6 @@ class TestWhatIsNotBuilt:
     @pytest.mark.parametrize(
         ("path", "value"),
         [
-            ("images.app.build", {"project": "arive-build"}),
-            ("images.app.watch", ["backend/**"]),
             ("services.api.smoke", {"url": "https://api.tryarive.com/health"}),
             ("database", {"instance": "harvestry-db"}),
             ("migrations", {"service": "api", "command": ["migrate"]}),
@@ -115,7 +110,6 @@ class TestWhatIsNotBuilt:
             ("environments.production.strategy", "canary"),
             ("environments.production.strategy", "linear"),
             ("environments.production.strategy", "blue-green"),
-            ("environments.production.scan", {"fail_on": "CRITICAL"}),
             ("environments.production.queue", "latest"),
             ("environments.production.after", "staging"),
             ("environments.production.services", {"api": {"smoke": {"url": "https://x.example"}}}),
@@ -134,7 +128,6 @@ class TestWhatIsNotBuilt:
     @pytest.mark.parametrize(
         ("path", "value"),
         [
-            ("images.app.watch", []),
             ("secrets", {}),
             ("environments.production.approval", "none"),
             ("environments.production.freeze", []),
@@ -150,14 +143,26 @@ class TestWhatIsNotBuilt:
         put(data, path, value)
         assert isinstance(load_manifest(data), Manifest)
 
+    @pytest.mark.parametrize(
+        ("path", "value"),
+        [
+            ("images.app.build", {"project": "arive-build"}),
+            ("images.app.watch", []),
+            ("images.app.watch", ["backend/**", "!backend/docs"]),
+            ("environments.production.scan", {"fail_on": "CRITICAL"}),
+        ],
+    )
+    def test_is_no_longer_what_has_been_built(self, path: str, value: object) -> None:
+        data = small()
+        put(data, path, value)
+        assert isinstance(load_manifest(data), Manifest)
+
     def test_names_only_fields_that_exist(self) -> None:
         given = {re.sub(r"\.(app|api|production)\b", ".*", path) for path in LISTED_ABOVE}
         assert {".".join(pattern) for pattern in NOT_BUILT} == given
 
 
 LISTED_ABOVE = (
-    "images.app.build",
-    "images.app.watch",
     "services.api.smoke",
     "database",
     "migrations",
@@ -168,7 +173,6 @@ LISTED_ABOVE = (
     "environments.production.bake",
     "environments.production.guard",
     "environments.production.strategy",
-    "environments.production.scan",
     "environments.production.queue",
     "environments.production.after",
     "environments.production.services.api.smoke",

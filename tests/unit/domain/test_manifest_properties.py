@@ -193,12 +193,10 @@ def test_a_manifest_with_one_value_replaced_never_breaks_the_reader(
 @settings(deadline=None, max_examples=60)
 @given(manifests())
 def test_what_is_not_built_is_refused_exactly_when_it_is_asked_for(data: dict[str, Any]) -> None:
-    asks = any(data.get(field) for field in ("database", "secrets")) or any(
-        image.get("build") or image.get("watch") for image in data["images"].values()
-    )
+    asks = any(data.get(field) for field in ("database", "secrets"))
     asks |= any("smoke" in service for service in data["services"].values())
     for environment in data["environments"].values():
-        asks |= any(environment.get(field) for field in ("runner", "freeze", "bake", "guard", "scan"))
+        asks |= any(environment.get(field) for field in ("runner", "freeze", "bake", "guard"))
         asks |= (
             environment.get("approval", "none") != "none"
             or environment.get("strategy", "rolling") != "rolling"

@@ -313,6 +313,20 @@ ROWS: list[Row] = [
         'is the same as that of image "app"',
         'tag: "b-{commit}"',
     ),
+    (
+        ("images", "app"),
+        {"repository": "rr", "tag": "latest", "build": {"project": "pp"}},
+        "images.app.tag",
+        '"tag" is the same for every commit',
+        'tag: "{commit}"',
+    ),
+    (
+        ("images", "app", "watch"),
+        ["backend/**", "!"],
+        "images.app.watch[1]",
+        '"watch" holds no path pattern: "!"',
+        "as in a .gitignore, for example backend/**",
+    ),
     # Services
     (("services", "api", "wave"), 0, "services.api.wave", '"wave" must be 1 or more, not 0', "use 1 or more"),
     (("services", "api", "wave"), -3, "services.api.wave", "must be 1 or more, not -3", "use 1 or more"),

@@ -10,8 +10,6 @@ from typing import Final
 
 # `*` stands for any key. A field that has its default (approval: none, freeze: []) means nothing and is let through.
 NOT_BUILT: Final[tuple[tuple[str, ...], ...]] = (
-    ("images", "*", "build"),
-    ("images", "*", "watch"),
     ("services", "*", "smoke"),
     ("database",),
     ("migrations",),
@@ -22,7 +20,6 @@ NOT_BUILT: Final[tuple[tuple[str, ...], ...]] = (
     ("environments", "*", "bake"),
     ("environments", "*", "guard"),
     ("environments", "*", "strategy"),
-    ("environments", "*", "scan"),
     ("environments", "*", "queue"),
     ("environments", "*", "after"),
     ("environments", "*", "services", "*", "smoke"),

@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
+from tidegate.domain.build import touched
 from tidegate.domain.durations import parse_duration
+from tidegate.domain.errors import BadManifestError
 from tidegate.domain.manifest.parts import STRATEGIES
 from tidegate.domain.manifest.problems import Path, Problem, one_of, shown, suggestion
 
@@ -21,6 +23,7 @@ def broken_rules(data: object) -> list[Problem]:
     manifest = _mapping(data)
     return [
         *_images_sharing_a_tag(manifest),
+        *_images_that_cannot_be_built(manifest),
         *_unknown_images(manifest),
         *_unknown_overrides(manifest),
         *_same_ecs_names(manifest),
@@ -59,6 +62,34 @@ def _images_sharing_a_tag(manifest: Mapping[str, Any]) -> Iterator[Problem]:
                 f'"tag" is the same as that of image {shown(other)}, in the same repository',
                 f'tell them apart with a prefix, for example tag: "{key[:40]}-{{commit}}"',
             )
+
+
+def _images_that_cannot_be_built(manifest: Mapping[str, Any]) -> Iterator[Problem]:
+    """A release tag never moves, so each commit needs one of its own; a pattern that is none would hold up pushes."""
+    for key, raw in _mapping(manifest.get("images")).items():
+        image = _mapping(raw)
+        tag, watch = image.get("tag"), image.get("watch")
+        if "build" in image and isinstance(tag, str) and "{commit}" not in tag:
+            yield Problem(
+                ("images", key, "tag"),
+                '"tag" is the same for every commit, and a tag that was released never moves',
+                'put the commit into it, for example tag: "{commit}"',
+            )
+        for index, pattern in enumerate(watch if isinstance(watch, list) else []):
+            if isinstance(pattern, str) and not _is_pattern(pattern):
+                yield Problem(
+                    ("images", key, "watch", index),
+                    f'"watch" holds no path pattern: {shown(pattern)}',
+                    "write patterns as in a .gitignore, for example backend/**",
+                )
+
+
+def _is_pattern(text: str) -> bool:
+    try:
+        touched([text], ())
+    except BadManifestError:
+        return False
+    return True
 
 
 def _unknown_images(manifest: Mapping[str, Any]) -> Iterator[Problem]:
