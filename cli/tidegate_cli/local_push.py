@@ -7,16 +7,22 @@ from pathlib import Path
 
 from tidegate.domain.manifest import Manifest
 from tidegate.domain.manifest.reading import parse_manifest
-from tidegate.ports import Registry
+from tidegate.ports import Ports, Registry
 from tidegate_local import pushing
 from tidegate_local.lifecycle import cloud
 from tidegate_local.lifecycle.checkout import Checkout
 from tidegate_local.lifecycle.errors import UsageError
 from tidegate_local.pushing import BuildProject, Pushed, WorkTree
 
+from tidegate_cli.build_commands import recorded
 from tidegate_cli.local_progress import narrated
 from tidegate_cli.options import Call
-from tidegate_cli.screen import print_document
+from tidegate_cli.push_following import Chain, PushFollower
+from tidegate_cli.rendering.builds import print_build_outcome
+from tidegate_cli.rendering.chain import ChainOnScreen
+from tidegate_cli.rendering.incident import print_outcome
+from tidegate_cli.screen import console, print_document
+from tidegate_cli.waiting import seconds_of
 
 
 def run(
@@ -28,15 +34,27 @@ def run(
     prepare: bool,
     wait: bool,
     timeout: str | None,
-) -> None:
-    """Make what is missing, push, follow. Raises `LocalError`."""
+) -> int:
+    """Make what is missing, push, follow; the exit code. Raises `LocalError` and TidegateError."""
+    seconds = seconds_of(timeout, wait)
     tree = WorkTree.at(folder)
     wanted = branch or tree.branch()
     checkout = Checkout.find()
     running = cloud.running(checkout)
     # The commands of `tidegate local` are about the embedded cloud, with --local and without.
-    ports = replace(call, given=replace(call.given, local=True)).connect().ports
+    call = replace(call, given=replace(call.given, local=True))
+    ports = call.connect().ports
     projects = build_projects(ports.registry, system)
+    screen = console(stderr=call.given.json)
+    follower = PushFollower(
+        ports,
+        system,
+        wanted,
+        ChainOnScreen(screen, live=screen.is_terminal and not call.given.json),
+        call.given.command,
+        pause=call.surroundings.pause,
+        monotonic=call.surroundings.monotonic,
+    )
     with narrated(f"looking for what {system} needs") as say:
         created = pushing.prepare(checkout, running, system, projects, wanted, say)
         bare = pushing.bare_repository(checkout, system)
@@ -48,8 +66,9 @@ def run(
         if not prepare:
             say(f"git push {pushing.REMOTE} HEAD:refs/heads/{wanted}")
             pushed = tree.push(wanted, say)
-    if pushed.moved and wait:
-        follow(call, system, pushed, timeout)
+    if not call.given.json:
+        _print_pushed(call, system, tree, pushed, prepare=prepare, wait=wait)
+    chain = follower.follow(pushed.commit, seconds) if pushed.moved and wait else None
     if call.given.json:
         print_document(
             {
@@ -59,20 +78,35 @@ def run(
                 "commit": pushed.commit,
                 "pushed": pushed.moved,
                 "projects_created": created,
+                **({} if chain is None else chain.to_json()),
             }
         )
-    elif prepare:
-        print(f"{system} is ready: git -C {tree.folder} push {pushing.REMOTE} HEAD:refs/heads/{wanted}")
+    elif chain is not None:
+        _print_chain(call, ports, chain)
+    return 0 if chain is None else chain.exit_code
+
+
+def _print_pushed(
+    call: Call, system: str, tree: WorkTree, pushed: Pushed, *, prepare: bool, wait: bool
+) -> None:
+    if prepare:
+        reference = f"HEAD:refs/heads/{pushed.branch}"
+        print(f"{system} is ready: git -C {tree.folder} push {pushing.REMOTE} {reference}")
     elif not pushed.moved:
-        print(f"nothing to push: {wanted} is {pushed.commit[:12]} already")
+        print(f"nothing to push: {pushed.branch} is {pushed.commit[:12]} already")
     else:
-        print(f"pushed {pushed.commit[:12]} to {wanted} of {system}")
-        print(f"see what comes of it: {replace(call.given, local=True).command('builds', system)}")
+        print(f"pushed {pushed.commit[:12]} to {pushed.branch} of {system}", flush=True)
+        if not wait:
+            print(f"see what comes of it: {call.given.command('builds', system)}")
 
 
-def follow(call: Call, system: str, pushed: Pushed, timeout: str | None) -> None:
-    """Wait for the build of the pushed commit, then for what it deploys. Builds are not followed from here yet."""
-    del call, system, pushed, timeout
+def _print_chain(call: Call, ports: Ports, chain: Chain) -> None:
+    screen = console()
+    # Where it has started deployments, their own ends say more than the build's.
+    if not chain.deployments:
+        print_build_outcome(screen, chain.build, recorded(ports, chain.build["build"]), call.given)
+    for document in chain.deployments:
+        print_outcome(screen, document, call.given)
 
 
 def build_projects(registry: Registry, system: str) -> list[BuildProject]:

@@ -35,12 +35,14 @@ def push(
     timeout: Annotated[
         str | None, typer.Option("--timeout", metavar="T", help="Follow no longer than this, e.g. 10m.")
     ] = None,
-) -> None:
+) -> int:
     """Push HEAD of a git repository into the embedded cloud, which builds and releases it.
 
-    Makes what is missing: the system's CodeCommit repository, its CodeBuild projects, the remote `local`.
+    Makes what is missing: the system's CodeCommit repository, its CodeBuild projects, the remote `local`. Follows the
+    build of the pushed commit and every deployment that it starts; the exit code is theirs: 0 when all went well, 10
+    for a build that failed, else that of the deployment.
     """
     # It takes botocore and the manifest's model, for which the other local commands are not to wait.
     from tidegate_cli import local_push  # noqa: PLC0415
 
-    local_push.run(call, system, folder, branch, prepare=prepare, wait=wait, timeout=timeout)
+    return local_push.run(call, system, folder, branch, prepare=prepare, wait=wait, timeout=timeout)

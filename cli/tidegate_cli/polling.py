@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from tidegate.domain.errors import TransientError
 
@@ -16,6 +16,8 @@ LAST_WRITE_SECONDS = 40.0
 # The outcome is in the ledger and the execution ends a moment later; if it does not, the ledger is enough.
 LAST_STEP_SECONDS = 15.0
 _FAILED_POLLS = 20
+
+End = TypeVar("End")
 
 
 @dataclass(slots=True)
@@ -34,13 +36,13 @@ class Watch:
 
 
 def poll(
-    look: Callable[[float], dict[str, Any] | None],
+    look: Callable[[float], End | None],
     *,
     ran_out: Callable[[], CommandError],
     timeout: float | None,
     pause: Callable[[float], None],
     monotonic: Callable[[], float],
-) -> dict[str, Any]:
+) -> End:
     """What `look(elapsed seconds)` gives in the end. Raises `ran_out()` when `timeout` seconds are over, and
     TransientError when AWS has not answered for a while."""
     began = monotonic()
@@ -48,15 +50,15 @@ def poll(
     while True:
         elapsed = monotonic() - began
         try:
-            document = look(elapsed)
+            end = look(elapsed)
             failed = 0
         except TransientError:
             failed += 1
             if failed >= _FAILED_POLLS:
                 raise
-            document = None
-        if document is not None:
-            return document
+            end = None
+        if end is not None:
+            return end
         if timeout is not None and elapsed >= timeout:
             raise ran_out()
         left = POLL_SECONDS if timeout is None else min(POLL_SECONDS, timeout - elapsed)
