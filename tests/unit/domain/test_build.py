@@ -22,7 +22,7 @@ from tidegate.domain.build import (
     BuildVerdict,
     ImageBuild,
     ImageStatus,
-    image_in,
+    images_in,
     judge,
     touched,
     tree_tag,
@@ -205,27 +205,29 @@ class TestImageIn:
             ("localhost/arive/api", "app"),
             ("api", None),
             ("other/arive/api", None),
-            ("", None),
             (":", None),
             ("@", None),
         ],
     )
     def test_by_key_or_by_address(self, named: str, image: str | None) -> None:
-        assert image_in({IMAGE: named}, self.IMAGES) == image
+        found = images_in({IMAGE: named}, self.IMAGES)
+        assert found == ([] if image is None else [image])
 
     def test_the_only_one_need_not_be_named(self) -> None:
-        assert image_in({}, {"app": "arive/api"}) == "app"
-        assert image_in({}, self.IMAGES) is None
-        assert image_in({}, {}) is None
-        assert image_in({IMAGE: "other"}, {"app": "arive/api"}) is None
+        assert images_in({}, {"app": "arive/api"}) == ["app"]
+        assert images_in({IMAGE: ""}, self.IMAGES) == images_in({}, self.IMAGES) == list(self.IMAGES)
+        assert images_in({}, {}) == []
 
-    def test_a_repository_of_two_images_names_neither(self) -> None:
+    def test_one_that_is_named_and_unknown_is_no_other(self) -> None:
+        assert images_in({IMAGE: "other"}, {"app": "arive/api"}) == []
+
+    def test_a_repository_of_two_images_may_be_either(self) -> None:
         shared = {"app": "arive", "web": "arive"}
-        assert image_in({IMAGE: "arive:c1"}, shared) is None
-        assert image_in({IMAGE: "web"}, shared) == "web"
+        assert images_in({IMAGE: "arive:c1"}, shared) == ["app", "web"]
+        assert images_in({IMAGE: "web"}, shared) == ["web"]
 
     def test_a_key_goes_before_a_repository_of_the_same_name(self) -> None:
-        assert image_in({IMAGE: "app"}, {"app": "other", "web": "app"}) == "app"
+        assert images_in({IMAGE: "app"}, {"app": "other", "web": "app"}) == ["app"]
 
 
 class TestRecords:

@@ -115,6 +115,35 @@ class TestOpen:
         assert shop.builds.build("other", "B1") is None
 
 
+class TestRecord:
+    """A build that came to nothing at once: its beginning and its end are one write."""
+
+    def _record(self, shop: Shop, outcome: BuildOutcome = BuildOutcome.NO_CHANGE) -> object:
+        return shop.builds.record(shop.new(), {"app": APP}, "build requested", outcome, "why")
+
+    def test_has_ended_and_says_so(self, shop: Shop) -> None:
+        build = self._record(shop)
+        assert shop.written() == build
+        assert shop.builds.find("B1") == build
+        assert shop.written().finished_at == shop.builds.now()
+        assert shop.told() == [("build requested", None), ("NoChange", "why")]
+        assert (shop.kinds(keys.OPEN), shop.kinds(keys.BUILDS)) == ([], ["B1"])
+        assert shop.builds.images("B1") == [APP]
+        assert shop.builds.last_commit(SYSTEM, REF) == "c1"
+
+    def test_twice_is_answered_with_the_first(self, shop: Shop) -> None:
+        first = self._record(shop)
+        shop.clock.advance(seconds=3)
+        assert self._record(shop, BuildOutcome.REFUSED) == first
+
+    @pytest.mark.parametrize("lost", ["before", "after"])
+    def test_an_answer_that_is_lost_leaves_nothing_open(self, shop: Shop, lost: str) -> None:
+        with shop.store.on_behalf_of("one", lost=lost), pytest.raises(TransientError):
+            self._record(shop)
+        assert shop.kinds(keys.OPEN) == []
+        assert self._record(shop) == shop.written()
+
+
 class TestHistory:
     def test_is_newest_first(self, shop: Shop) -> None:
         for identity in ("B1", "B3", "B2"):
@@ -220,6 +249,15 @@ class TestLastCommit:
     def test_is_not_one_that_nobody_follows(self, shop: Shop, outcome: BuildOutcome) -> None:
         """Else an environment that follows the branch later would never see what came before."""
         shop.builds.end(shop.open(shop.new(environments=())), outcome, "")
+        assert shop.builds.last_commit(SYSTEM, REF) is None
+
+    def test_is_of_one_repository(self, shop: Shop) -> None:
+        """Branches of one name in two repositories have nothing in common."""
+        for identity, commit, repository in (("B1", "c1", "codecommit:a"), ("B2", "c2", "codecommit:b")):
+            build = shop.new(identity, commit, request={"repository": repository})
+            shop.builds.end(shop.open(build), BuildOutcome.BUILT, "")
+        assert shop.builds.last_commit(SYSTEM, REF, "codecommit:a") == "c1"
+        assert shop.builds.last_commit(SYSTEM, REF, "codecommit:b") == "c2"
         assert shop.builds.last_commit(SYSTEM, REF) is None
 
     def test_is_written_with_the_end_or_not_at_all(self, shop: Shop) -> None:

@@ -28,6 +28,7 @@ class BuildOutcome(StrEnum):
     BUILT = "Built"
     NO_CHANGE = "NoChange"
     REFUSED = "Refused"
+    SUPERSEDED = "Superseded"
     FAILED = "Failed"
 
 
@@ -159,8 +160,15 @@ def judge(run: BuildRun | None) -> BuildVerdict | None:
         digest = run.exported.get(DIGEST)
         return BuildVerdict(True, digest if digest and is_digest(digest) else None)
     where = f" in phase {run.phase}" if run.phase else ""
-    why = f": {run.message}" if run.message else ""
+    why = f": {_brief(run.message)}" if run.message else ""
     return BuildVerdict(False, phase=run.phase, reason=f"{run.status}{where}{why}")
+
+
+def _brief(message: str) -> str:
+    """CodeBuild tells a failed command in full, however many lines it has: its first one, and the reason."""
+    first, *more = message.strip().splitlines()
+    reason = more[-1].rpartition("Reason:")[2].strip() if more else ""
+    return f"{first} … {reason}".strip() if more else first
 
 
 def tree_tag(tree: str, dockerfile: str, test: str, arguments: str) -> str:
@@ -190,16 +198,16 @@ def touched(watch: Sequence[str], changed: Iterable[str] | None) -> bool:
     return any(True for _ in patterns.match_files(changed))
 
 
-def image_in(exported: Mapping[str, str], images: Mapping[str, str]) -> str | None:
-    """Which of `images` (repository by key) a build says that it made: by its key, or by the address it pushed to."""
+def images_in(exported: Mapping[str, str], images: Mapping[str, str]) -> list[str]:
+    """Which of `images` (repository by key) a build may have made: the one that it names by its key, those of the
+    address that it says it pushed to, all where it says nothing."""
     named = exported.get(IMAGE)
     if not named:
-        return next(iter(images)) if len(images) == 1 else None
+        return list(images)
     if named in images:
-        return named
+        return [named]
     repository = _repository(named)
-    found = [key for key, name in images.items() if name == repository]
-    return found[0] if len(found) == 1 else None
+    return [key for key, name in images.items() if name == repository]
 
 
 def _repository(address: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,9 @@ from tidegate.ledger import keys
 from tidegate.ledger.lines import line_write, present
 from tidegate.ledger.time import iso
 from tidegate.ports import Clock, ConditionFailedError, Item, Put, Store, Write
+
+# Far more than a branch gets while one build of it runs.
+_LATER_BUILDS = 100
 
 
 class BuildLedger:
@@ -47,11 +50,27 @@ class BuildLedger:
 
     def open(self, build: Build, images: Mapping[str, ImageBuild], what: str) -> Build:
         """Record a new build and its images; if it is there already (a retried step), that one is the answer."""
+        return self._record(build, images, [line_write(build.id, Line(self.now(), what))])
+
+    def record(
+        self,
+        build: Build,
+        images: Mapping[str, ImageBuild],
+        what: str,
+        outcome: BuildOutcome,
+        explanation: str,
+    ) -> Build:
+        """Record a new build with its end in one write, so that a crash leaves none that looks as if it went on."""
+        ended = self._ended(build, outcome, explanation)
+        told = line_write(build.id, Line(self.now(), what))
+        return self._record(ended, images, [told, *self._ending(ended)])
+
+    def _record(self, build: Build, images: Mapping[str, ImageBuild], more: Sequence[Write]) -> Build:
         writes: list[Write] = [
             self._put(build, {"pk": None}),
             Put(keys.build_whereabouts(build.id), {"system": build.system}),
-            line_write(build.id, Line(self.now(), what)),
             *(self._put_image(build.id, image) for image in images.values()),
+            *more,
         ]
         try:
             self._store.transact(writes)
@@ -79,23 +98,9 @@ class BuildLedger:
         One that leaves nothing to build of its commit, for the environments that follow its branch, is what the next
         push on the branch is compared with: not one of some images only, nor one that is released nowhere.
         """
-        ended = replace(
-            build,
-            outcome=outcome,
-            explanation=explanation,
-            finished_at=self.now(),
-            deployments=build.deployments if deployments is None else deployments,
-        )
-        writes: list[Write] = [
-            self._put(ended, {"outcome": None}),
-            line_write(build.id, Line(self.now(), outcome.value, detail=explanation or None)),
-        ]
-        whole = build.environments and not build.request.get("images") and not build.request.get("built")
-        if build.ref is not None and whole and outcome in (BuildOutcome.BUILT, BuildOutcome.NO_CHANGE):
-            last = {"commit": build.commit, "build": build.id}
-            writes.append(Put(keys.last_build(build.system, build.ref), last))
+        ended = self._ended(build, outcome, explanation, deployments)
         try:
-            self._store.transact(writes)
+            self._store.transact([self._put(ended, {"outcome": None}), *self._ending(ended)])
         except ConditionFailedError:
             known = self.build(build.system, build.id)
             if known is None or known.outcome is None:
@@ -103,9 +108,52 @@ class BuildLedger:
             return known
         return ended
 
-    def last_commit(self, system: str, ref: str) -> str | None:
-        """The commit of a branch up to which everything was built."""
-        item = self._store.get(keys.last_build(system, ref))
+    def _ended(
+        self,
+        build: Build,
+        outcome: BuildOutcome,
+        explanation: str,
+        deployments: Mapping[str, str] | None = None,
+    ) -> Build:
+        return replace(
+            build,
+            outcome=outcome,
+            explanation=explanation,
+            finished_at=self.now(),
+            deployments=build.deployments if deployments is None else deployments,
+        )
+
+    def _ending(self, build: Build) -> Iterator[Write]:
+        """What is written beside a build that has ended."""
+        outcome = build.outcome
+        if outcome is None:
+            return
+        line = Line(self.now(), outcome.value, detail=build.explanation or None)
+        # Behind the line that says why there was a build, where both are of one moment.
+        yield line_write(build.id, line, 1)
+        if (
+            build.ref is not None
+            and _is_whole(build)
+            and outcome in (BuildOutcome.BUILT, BuildOutcome.NO_CHANGE)
+        ):
+            key = keys.last_build(build.system, build.ref, build.request.get("repository"))
+            yield Put(key, {"commit": build.commit, "build": build.id})
+
+    def overtaken_by(self, build: Build) -> Build | None:
+        """A later build of the same branch that was published first. What it was compared with is older than this
+        build, so it has all that this one has."""
+        if build.ref is None:
+            return None
+        for other in self.history(build.system, _LATER_BUILDS):
+            if other.id <= build.id:
+                return None
+            if _place(other) == _place(build) and _is_whole(other) and other.outcome is BuildOutcome.BUILT:
+                return other
+        return None
+
+    def last_commit(self, system: str, ref: str, repository: str | None = None) -> str | None:
+        """The commit of a branch (of a repository, `domain.source`) up to which everything was built."""
+        item = self._store.get(keys.last_build(system, ref, repository))
         return None if item is None else str(item["commit"])
 
     def _put(self, build: Build, expect: Mapping[str, Any]) -> Put:
@@ -119,3 +167,13 @@ class BuildLedger:
 
     def _put_image(self, build_id: str, image: ImageBuild) -> Put:
         return Put(keys.build_image(build_id, image.image), present(image.to_json()))
+
+
+def _is_whole(build: Build) -> bool:
+    """Whether it is about everything that the environments of its branch need of its commit."""
+    asked = build.request
+    return bool(build.environments) and not asked.get("images") and not asked.get("built")
+
+
+def _place(build: Build) -> tuple[str | None, object]:
+    return build.ref, build.request.get("repository")

@@ -65,8 +65,9 @@ def build_image(build_id: str, image: str) -> Key:
     return Key(f"BUILD#{build_id}", f"IMAGE#{image}")
 
 
-def last_build(system: str, ref: str) -> Key:
-    return Key(f"SYSTEM#{system}", f"LAST#{ref}")
+def last_build(system: str, ref: str, repository: str | None = None) -> Key:
+    """Branches of one name in two repositories have nothing in common."""
+    return Key(f"SYSTEM#{system}", f"LAST#{ref}" if repository is None else f"LAST#{repository}#{ref}")
 
 
 def lock(system: str, environment: str) -> Key:
