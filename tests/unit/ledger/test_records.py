@@ -304,16 +304,16 @@ class TestTokens:
 
     def test_of_two_who_wait_for_one_thing_are_both_kept(self, shop: Shop) -> None:
         """`keys.token`: the sort key is the execution."""
-        shop.ledger.await_rollout(self.WAITING, "arn:roll-1", {"token": "one"})
-        shop.ledger.await_rollout(self.WAITING, "arn:roll-2", {"token": "two"})
+        shop.ledger.keep_token(self.WAITING, "arn:roll-1", {"token": "one"})
+        shop.ledger.keep_token(self.WAITING, "arn:roll-2", {"token": "two"})
         assert [item["token"] for item in shop.ledger.waiting_for(self.WAITING)] == ["one", "two"]
         shop.ledger.answered(self.WAITING, "arn:roll-1", "one")
         assert [item["token"] for item in shop.ledger.waiting_for(self.WAITING)] == ["two"]
         assert shop.ledger.waiting_for("ecs-svc/11") == []
 
     def test_a_retried_task_replaces_its_own_and_a_late_answer_spares_it(self, shop: Shop) -> None:
-        shop.ledger.await_rollout(self.WAITING, "arn:roll-1", {"token": "old"})
-        shop.ledger.await_rollout(self.WAITING, "arn:roll-1", {"token": "new"})
+        shop.ledger.keep_token(self.WAITING, "arn:roll-1", {"token": "old"})
+        shop.ledger.keep_token(self.WAITING, "arn:roll-1", {"token": "new"})
         shop.ledger.answered(self.WAITING, "arn:roll-1", "old")
         assert [item["token"] for item in shop.ledger.waiting_for(self.WAITING)] == ["new"]
         shop.ledger.answered(self.WAITING, "arn:roll-1", "new")
@@ -321,7 +321,7 @@ class TestTokens:
         assert shop.ledger.waiting_for(self.WAITING) == []
 
     def test_are_what_the_sweep_looks_after_and_expire_with_the_longest_execution(self, shop: Shop) -> None:
-        shop.ledger.await_rollout(self.WAITING, "arn:roll-1", {"token": "one", "service": "api"})
+        shop.ledger.keep_token(self.WAITING, "arn:roll-1", {"token": "one", "service": "api"})
         (item,) = shop.ledger.open_items()
         assert (item["type"], item["awaited"], item["execution"], item["service"]) == (
             "token",

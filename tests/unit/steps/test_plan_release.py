@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tidegate.domain.deployment import Phase
+from tidegate.ports import Scan
 from tidegate.steps import plan_release
 
 from tests.unit.steps.conftest import CLUSTER, ENVIRONMENT, REPOSITORY, SYSTEM, Shop, digest, manifest
@@ -344,3 +345,52 @@ class TestEvents:
 def test_the_phase_of_a_new_deployment(shop: Shop) -> None:
     assert shop.deployment(shop.release(2)).phase is Phase.PLANNED
     assert CLUSTER in str(shop.deployment(shop.release(3)).plan)
+
+
+class TestScanGate:
+    @pytest.fixture
+    def scanned(self, shop: Shop) -> Shop:
+        """Production takes only what ECR has scanned without a HIGH; staging takes anything."""
+        settings = {"region": "eu-west-1", "cluster": CLUSTER}
+        both = {ENVIRONMENT: {**settings, "scan": {"fail_on": "HIGH"}}, "staging": settings}
+        for name in both:
+            shop.world.registry.put_manifest(SYSTEM, name, manifest(environments=both))
+        return shop
+
+    @pytest.mark.parametrize(
+        ("scan", "said"),
+        [
+            (None, "was not scanned"),
+            (Scan("PENDING"), "has a scan that is PENDING"),
+            (Scan("FAILED"), "has a scan that is FAILED"),
+            (Scan("COMPLETE", {"CRITICAL": 1}), "found 1 CRITICAL"),
+        ],
+    )
+    def test_refuses_before_anything_is_touched(self, scanned: Shop, scan: Scan | None, said: str) -> None:
+        if scan is not None:
+            scanned.world.images.set_scan(REPOSITORY, digest(2), scan)
+        for request in ({}, {"trigger": "event"}):
+            planned = scanned.release(2, **request)
+            assert planned["outcome"] == "Refused"
+            assert said in planned["document"]["reason"]
+        assert scanned.world.containers.called("register") == 0
+
+    def test_lets_through_what_is_clean(self, scanned: Shop) -> None:
+        scanned.world.images.set_scan(REPOSITORY, digest(2), Scan("COMPLETE", {"MEDIUM": 4}))
+        assert scanned.release(2)["outcome"] == "Ready"
+
+    def test_is_of_one_environment(self, scanned: Shop) -> None:
+        assert scanned.release(2, environment="staging")["outcome"] == "Ready"
+        assert scanned.world.images.called("scan") == 0
+
+    def test_holds_for_a_release_that_is_named(self, scanned: Shop) -> None:
+        scanned.ledger.ensure_release(SYSTEM, "c2", {"app": digest(2)})
+        assert scanned.plan(release="r1")["outcome"] == "Refused"
+
+    def test_does_not_hold_up_a_rollback(self, shop: Shop) -> None:
+        shop.go_out(2)
+        shop.go_out(3)
+        settings = {"region": "eu-west-1", "cluster": CLUSTER, "scan": {"fail_on": "HIGH"}}
+        shop.world.registry.put_manifest(SYSTEM, ENVIRONMENT, manifest(environments={ENVIRONMENT: settings}))
+        shop.world.images.set_scan(REPOSITORY, digest(2), Scan("COMPLETE", {"CRITICAL": 9}))
+        assert shop.plan(step="PlanRollback", to="previous")["outcome"] == "Ready"

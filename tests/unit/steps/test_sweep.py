@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from tidegate.domain.build import BuildOutcome
 from tidegate.domain.errors import TransientError
 from tidegate.domain.outcome import Outcome
 from tidegate.ledger import keys
 from tidegate.ledger.locks import Locks
-from tidegate.ports import Put
+from tidegate.ports import Execution, Put
 from tidegate.steps import sweep
 
+from tests.unit.steps.building import MAIN, SOURCE, Yard
 from tests.unit.steps.conftest import ENVIRONMENT, SYSTEM, Shop
 
 
@@ -19,7 +21,7 @@ def _run(shop: Shop) -> dict[str, int]:
 
 def test_nothing_open_is_nothing_to_do(shop: Shop) -> None:
     shop.go_out(2)
-    assert _run(shop) == {"open": 0, "resumed": 0, "recovered": 0, "handed_over": 0}
+    assert _run(shop) == {"open": 0, "resumed": 0, "recovered": 0, "handed_over": 0, "builds_ended": 0}
 
 
 def test_a_lost_ecs_event_costs_a_minute(shop: Shop) -> None:
@@ -111,3 +113,70 @@ def test_one_that_cannot_be_mended_does_not_keep_the_others_from_it(shop: Shop) 
     with pytest.raises(sweep.SweepError, match="throttled"):
         _run(shop)
     assert len(shop.world.executions.started) == 1
+
+
+class TestBuilds:
+    @pytest.fixture
+    def yard(self) -> Yard:
+        return Yard()
+
+    def test_one_whose_execution_runs_is_left_alone(self, yard: Yard) -> None:
+        yard.start(yard.push())
+        assert _run(yard)["builds_ended"] == 0
+
+    @pytest.mark.parametrize("status", ["ABORTED", "TIMED_OUT", "FAILED", "SUCCEEDED", None])
+    def test_one_whose_execution_died_has_failed_and_says_so_once(
+        self, yard: Yard, status: str | None
+    ) -> None:
+        selected = yard.push()
+        arn = yard.build(selected).execution
+        if status is None:
+            yard.world.executions.forget(arn)
+        else:
+            yard.world.executions.end(arn, status)
+        assert [_run(yard)["builds_ended"] for _ in range(2)] == [1, 0]
+        assert yard.build(selected).outcome is BuildOutcome.FAILED
+        (event,) = yard.world.bus.of("Build Failed")
+        assert f"its execution ended as {status or 'vanished'}" in event["reason"]
+        assert yard.builds.last_commit(SYSTEM, MAIN, SOURCE) is None, "the next push builds it"
+
+    def test_one_that_ended_in_the_meantime_has_not_failed(
+        self, yard: Yard, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its last step was slower than the sweep's look at the index."""
+        selected = yard.push()
+        yard.world.executions.end(yard.build(selected).execution)
+        asked = yard.world.executions.describe
+
+        def ends(arn: str) -> Execution | None:
+            yard.builds.end(yard.build(selected), BuildOutcome.FAILED, "told already")
+            return asked(arn)
+
+        monkeypatch.setattr(yard.world.executions, "describe", ends)
+        assert _run(yard)["builds_ended"] == 0
+        assert yard.world.bus.events == []
+
+    def test_its_token_goes_when_codebuild_has_ended_too(self, yard: Yard) -> None:
+        selected = yard.push()
+        id_ = yard.start(selected)
+        yard.world.executions.end(yard.build(selected).execution, "ABORTED")
+        yard.world.executions.waiting.clear()
+        _run(yard)
+        yard.finish(id_)
+        assert _run(yard)["resumed"] == 0
+        assert yard.ledger.open_items() == []
+
+    def test_a_lost_event_of_codebuild_costs_a_minute(self, yard: Yard) -> None:
+        selected = yard.push()
+        yard.finish(yard.start(selected))
+        assert _run(yard)["resumed"] == 1
+        assert yard.publish(selected)["outcome"] == "Built"
+        assert len(yard.deployed()) == 1
+
+    def test_one_that_cannot_be_asked_about_does_not_hold_up_the_others(self, yard: Yard) -> None:
+        for commit in ("d4", "d5"):
+            yard.world.executions.end(yard.build(yard.push(commit)).execution, "ABORTED")
+        yard.world.executions.fails("describe", TransientError("throttled"))
+        with pytest.raises(sweep.SweepError, match="build: throttled"):
+            _run(yard)
+        assert len(yard.world.bus.of("Build Failed")) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tidegate.steps import wake
+from tidegate.steps import resuming, wake
 
 from tests.unit.steps.conftest import ENVIRONMENT, SYSTEM, Shop, digest, manifest
 
@@ -130,7 +130,7 @@ class TestEcsDeployment:
         identity = shop.world.containers.complete("shop-api").id
         for _ in range(3):
             wake.run(_deployed(identity), shop.world.ports)
-        assert [line.what for line in shop.timeline(planned)].count(wake.COMPLETED) == 1
+        assert [line.what for line in shop.timeline(planned)].count(resuming.COMPLETED) == 1
 
     def test_asks_ecs_nothing_when_nobody_waits(self, shop: Shop) -> None:
         before = shop.world.containers.called("services")
@@ -168,3 +168,20 @@ def test_the_first_task_that_dies_is_told_at_once(shop: Shop) -> None:
     assert [(line.service, line.detail) for line in told] == [
         ("worker", "container app exited with code 3 (task abc)")
     ]
+
+
+class TestScan:
+    def test_asks_ecr_nothing_when_nobody_waits(self, shop: Shop) -> None:
+        detail = {"repository-name": "shop-app", "image-digest": digest(2), "scan-status": "COMPLETE"}
+        said = wake.run({"detail-type": "ECR Image Scan", "detail": detail}, shop.world.ports)
+        assert said == {"did": "nothing", "why": "nobody waits for it"}
+        assert shop.world.images.called("scan") == 0
+
+
+@pytest.mark.parametrize(
+    "detail_type", ["CodeBuild Build State Change", "CodeCommit Repository State Change", "GitHub Push"]
+)
+@pytest.mark.parametrize("detail", [None, 3, []])
+def test_a_build_or_a_push_without_a_detail_does_nothing(shop: Shop, detail_type: str, detail: Any) -> None:
+    said = wake.run({"detail-type": detail_type, "detail": detail}, shop.world.ports)
+    assert said["did"] == "nothing"

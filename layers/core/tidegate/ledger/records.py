@@ -251,8 +251,8 @@ class Ledger:
 
     # --- waiting tasks
 
-    def await_rollout(self, awaited: str, execution: str, waiting: Item) -> None:
-        """Store a task token under the ECS deployment it waits for; a retried task replaces its own."""
+    def keep_token(self, awaited: str, execution: str, waiting: Item) -> None:
+        """Store a task token under what it waits for (`steps.resuming`); a retried task replaces its own."""
         item = {**waiting, "awaited": awaited, "execution": execution, "type": "token"}
         item |= {"kind": keys.OPEN, "at": self.now(), "ttl": self._epoch(_TOKEN_FOR)}
         self._store.transact([Put(keys.token(awaited, execution), item)])

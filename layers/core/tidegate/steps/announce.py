@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tidegate.domain.deployment import Deployment
+from tidegate.domain.outcome import Outcome
 from tidegate.ports import Ports
 
 
@@ -33,3 +36,27 @@ def announce(
             "services": {key: dict(value) for key, value in deployment.services.items()},
         },
     )
+
+
+def announce_refusal(ports: Ports, said: Mapping[str, object], reason: str) -> None:
+    """`Deployment Refused` where there is no deployment: for an event that starts none. `said` is what it says of
+    `system`, `environment`, `commit` and `actor`."""
+    ports.bus.emit(
+        Outcome.REFUSED.event,
+        {
+            **{name: _text(said.get(name)) for name in ("system", "environment", "commit", "actor")},
+            "deployment": None,
+            "release": None,
+            "outcome": Outcome.REFUSED.value,
+            "reason": reason,
+            "severity": "warning",
+            "started_at": None,
+            "finished_at": None,
+            "services": {},
+        },
+    )
+    ports.metrics.count("EventRefused")
+
+
+def _text(value: object) -> str | None:
+    return value[:100] if isinstance(value, str) else None

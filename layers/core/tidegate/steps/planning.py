@@ -24,6 +24,7 @@ from tidegate.domain.release import Release, Standing, Verdict, previous_release
 from tidegate.domain.request import DeployRequest, RollbackRequest
 from tidegate.ledger.records import Ledger
 from tidegate.ports import Ports, TaskDefinition
+from tidegate.steps.gates import scan_refusal
 from tidegate.steps.images import ResolvedImage, resolve_images, wanted_of_release
 from tidegate.steps.services import Busy, ServiceFacts, read_services
 
@@ -81,8 +82,18 @@ def propose_deploy(ports: Ports, request: DeployRequest) -> Proposal:
         commit = release.commit
     if request.by_event:
         _refuse_stale(ledger, request, commit, {key: image.digest for key, image in images.items()})
+    _refuse_unscanned(ports, view, images)
     facts = read_services(ports, view)
     return _propose(ports, ledger, view, images, facts, commit, request.release)
+
+
+def _refuse_unscanned(ports: Ports, view: EnvironmentView, images: Mapping[str, ResolvedImage]) -> None:
+    found = ((key, view.images[key].repository, image.digest) for key, image in images.items())
+    reason = scan_refusal(ports, view.settings, found)
+    if reason is not None:
+        raise RefusalError(
+            reason, field="scan", hint="see the findings in ECR, mend the image, release again"
+        )
 
 
 def propose_rollback(ports: Ports, request: RollbackRequest) -> Proposal:

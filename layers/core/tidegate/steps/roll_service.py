@@ -52,7 +52,7 @@ def wait_for(
         "cluster": cluster,
         "ecs_service": ecs_service,
     }
-    ledger.await_rollout(ecs_deployment, event["execution"], waiting)
+    ledger.keep_token(ecs_deployment, event["execution"], waiting)
     state = ports.containers.services(cluster, [ecs_service]).get(ecs_service)
     verdict = judge(state, ecs_deployment)
     if verdict is not None and ports.executions.succeed(event["token"], verdict.to_json()):

@@ -11,16 +11,19 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from tidegate.domain.build import BuildOutcome
 from tidegate.domain.deployment import Deployment, Line
 from tidegate.domain.errors import TidegateError
 from tidegate.domain.lock import Lock
 from tidegate.domain.outcome import Outcome
+from tidegate.ledger.builds import BuildLedger
 from tidegate.ledger.handover import release, tell_owner
 from tidegate.ledger.locks import Locks
 from tidegate.ledger.records import Ledger
 from tidegate.ports import Item, Ports
 from tidegate.steps.announce import announce
-from tidegate.steps.wake import resume
+from tidegate.steps.build_report import announce_failure
+from tidegate.steps.resuming import by_kind, resume
 
 # A deployment whose recoveries die as well needs a person.
 MAX_RECOVERIES = 3
@@ -34,18 +37,26 @@ class SweepError(TidegateError):
 
 
 def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
-    """The event says nothing; gives `{"open", "resumed", "recovered", "handed_over"}`."""
+    """The event says nothing; gives how much was `{"open", "resumed", "recovered",
+    "handed_over", "builds_ended"}`."""
     del event
     ledger = Ledger(ports.store, ports.clock)
     items = ledger.open_items()
     sweep = _Sweep(ports, ledger)
-    resumed = sweep.each("token", [_of_type(items, "token")], sweep.tokens)
+    resumed = sweep.each("token", by_kind(_of_type(items, "token")), sweep.tokens)
     recovered = sweep.each("deployment", _of_type(items, "deployment"), sweep.deployment)
+    ended = sweep.each("build", _of_type(items, "build"), sweep.build)
     handed = sweep.each("lock", _of_type(items, "lock"), sweep.lock)
     handed += sweep.each("queue", _queues(items), sweep.queue)
     if sweep.failures:
         raise SweepError("; ".join(sweep.failures))
-    return {"open": len(items), "resumed": resumed, "recovered": recovered, "handed_over": handed}
+    return {
+        "open": len(items),
+        "resumed": resumed,
+        "recovered": recovered,
+        "handed_over": handed,
+        "builds_ended": ended,
+    }
 
 
 def _of_type(items: Iterable[Item], type_: str) -> list[Item]:
@@ -105,6 +116,21 @@ class _Sweep:
             ),
         )
         self._ports.metrics.count("RecoveryStarted")
+        return 1
+
+    def build(self, item: Item) -> int:
+        """A build changes nothing that would have to be taken back: one whose execution has ended has failed, and
+        what it left out is built by the next push."""
+        execution = self._ports.executions.describe(item["execution"])
+        if execution is not None and execution.running:
+            return 0
+        builds = BuildLedger(self._ports.store, self._ports.clock)
+        build = builds.build(item["system"], item["id"])
+        if build is None or build.outcome is not None:
+            return 0
+        status = "vanished" if execution is None else execution.status
+        ended = builds.end(build, BuildOutcome.FAILED, f"its execution ended as {status}, without an outcome")
+        announce_failure(self._ports, ended, builds.images(ended.id))
         return 1
 
     def lock(self, item: Item) -> int:

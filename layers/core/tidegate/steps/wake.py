@@ -1,24 +1,20 @@
 """Function `wake`: receives events. An event is a hint: what AWS says when asked decides.
 
-`Image Published` starts a deployment, once; the ECS events resume the runs that wait for an ECS deployment, or write
-what on-call wants to see at once (the first task that stopped with an error).
+`Image Published` starts a deployment, once, a push starts builds; events of ECS, CodeBuild and ECR resume the runs
+that wait for them, or write what on-call wants to see at once (the first task that stopped with an error).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from tidegate.domain.deployment import Line
 from tidegate.domain.errors import BadInputError, NotFoundError, RefusalError
-from tidegate.domain.outcome import Outcome
-from tidegate.domain.rollout import RolloutOutcome, ServiceState, judge
 from tidegate.ledger.records import Ledger
-from tidegate.ports import Item, Ports
-
-_NAME_LIMIT = 80
-# How a timeline tells what ECS decided.
-COMPLETED, FAILED = "ECS deployment completed", "ECS deployment failed"
+from tidegate.ports import Ports
+from tidegate.steps.announce import announce_refusal
+from tidegate.steps.resuming import awaited_scan, resume
 
 
 def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
@@ -30,12 +26,23 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
         return _ecs_deployment(event, ports)
     if detail_type == "ECS Task State Change":
         return _ecs_task(event, ports)
+    if detail_type == "ECR Image Scan":
+        return _scan(event, ports)
+    if detail_type == "CodeBuild Build State Change":
+        from tidegate.steps.builds_seen import build_changed  # noqa: PLC0415 -- manifests, only for builds
+
+        return build_changed(event, ports)
+    if detail_type in ("CodeCommit Repository State Change", "GitHub Push"):
+        from tidegate.steps.pushes import pushed  # noqa: PLC0415 -- likewise
+
+        return pushed(event, ports)
     return {"did": "nothing", "why": f"no use for {detail_type!r}"}
 
 
 def _published(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     # Parsed only here: the ECS events, which come while somebody waits, do not pay for it.
     from tidegate.domain.request import Published, parse_published  # noqa: PLC0415
+    from tidegate.steps.releasing import release  # noqa: PLC0415
 
     try:
         published: Published = parse_published(event.get("detail"))
@@ -48,27 +55,7 @@ def _published(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
             )
     except RefusalError as error:
         return _refuse(event, ports, error)
-    ledger = Ledger(ports.store, ports.clock)
-    hash_ = published.hash(environment)
-    name = f"{published.system}-{environment}"[: _NAME_LIMIT - 1 - len(hash_)] + f"-{hash_}"
-    known = ledger.seen(hash_)
-    if known is None:
-        # Marked before the start and under a name that works once: a crash in between is mended by the retry.
-        ledger.mark_seen(hash_, {"name": name})
-    elif known.get("started"):
-        return _duplicate(ledger, known, event)
-    started = ports.executions.start("deploy", name, published.to_input(environment))
-    ledger.mark_seen(
-        hash_,
-        {
-            "name": name,
-            "started": True,
-            "execution": started.arn,
-            "system": published.system,
-            "environment": environment,
-        },
-    )
-    return {"did": "started" if started.new else "found running", "execution": started.arn}
+    return release(ports, published, environment, event_id=str(event.get("id")), at=event.get("time"))
 
 
 def _only_environment(ports: Ports, system: str) -> str:
@@ -86,74 +73,30 @@ def _only_environment(ports: Ports, system: str) -> str:
     )
 
 
-def _duplicate(ledger: Ledger, known: Item, event: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A line in the timeline of the deployment that the first event started, never a row of the history."""
-    for deployment in ledger.history(known["system"], known["environment"], limit=50):
-        if deployment.execution == known["execution"]:
-            line = Line(
-                str(event.get("time") or ledger.now()), "the same event came again", detail=event.get("id")
-            )
-            ledger.tell_once(deployment.id, str(event.get("id")), line)
-            break
-    return {"did": "dropped a duplicate", "execution": known["execution"]}
-
-
 def _refuse(event: Mapping[str, Any], ports: Ports, error: RefusalError) -> Mapping[str, Any]:
     detail = event.get("detail")
     said: Mapping[str, Any] = detail if isinstance(detail, Mapping) else {}
     mend = f" ({error.hint})" if error.hint else ""
     reason = f"{error.field}: {error.message}{mend}"
-    ports.bus.emit(
-        Outcome.REFUSED.event,
-        {
-            **{name: _text(said.get(name)) for name in ("system", "environment", "commit", "actor")},
-            "deployment": None,
-            "release": None,
-            "outcome": Outcome.REFUSED.value,
-            "reason": reason,
-            "severity": "warning",
-            "started_at": None,
-            "finished_at": None,
-            "services": {},
-        },
-    )
-    ports.metrics.count("EventRefused")
+    announce_refusal(ports, said, reason)
     return {"did": "refused", "why": reason}
 
 
-def _text(value: object) -> str | None:
-    return value[:100] if isinstance(value, str) else None
-
-
 def _ecs_deployment(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
+    return _decided(ports, str(event["detail"].get("deploymentId")))
+
+
+def _scan(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
+    detail = event["detail"]
+    return _decided(ports, awaited_scan(str(detail.get("repository-name")), str(detail.get("image-digest"))))
+
+
+def _decided(ports: Ports, awaited: str) -> Mapping[str, Any]:
     ledger = Ledger(ports.store, ports.clock)
-    identity = event["detail"].get("deploymentId")
-    waiting = ledger.waiting_for(identity) if isinstance(identity, str) else []
+    waiting = ledger.waiting_for(awaited)
     if not waiting:
         return {"did": "nothing", "why": "nobody waits for it"}
     return {"did": "looked", "resumed": resume(ports, ledger, waiting)}
-
-
-def resume(ports: Ports, ledger: Ledger, waiting: Sequence[Item]) -> int:
-    """Answer those of the waiting tasks whose ECS deployment is decided, by what ECS says now."""
-    resumed = 0
-    by_cluster: dict[str, list[Item]] = {}
-    for item in waiting:
-        by_cluster.setdefault(item["cluster"], []).append(item)
-    for cluster, items in by_cluster.items():
-        names = sorted({item["ecs_service"] for item in items})
-        states: Mapping[str, ServiceState] = ports.containers.services(cluster, names)
-        for item in items:
-            verdict = judge(states.get(item["ecs_service"]), item["awaited"])
-            if verdict is None:
-                continue
-            if ports.executions.succeed(item["token"], verdict.to_json()):
-                resumed += 1
-                done = verdict.outcome is RolloutOutcome.ROLLED
-                detail = None if done else verdict.reason
-                ledger.tell(item["deployment"], COMPLETED if done else FAILED, item["service"], detail)
-            ledger.answered(item["awaited"], item["execution"], item["token"])
-    return resumed
 
 
 def _ecs_task(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
