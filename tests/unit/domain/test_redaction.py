@@ -206,3 +206,12 @@ def test_a_long_line_takes_no_long_time(piece: str) -> None:
     before = time.process_time()
     redacted(line)
     assert time.process_time() - before < 10
+
+
+def test_colours_are_left_out() -> None:
+    """Docker's builder sends some with each error."""
+    assert redacted("\x1b[91m\x1b[0mThe command failed\x1b[1;31m!") == "The command failed!"
+
+
+def test_colours_hide_no_credential() -> None:
+    assert redacted("\x1b[36mpass\x1b[0mword\x1b[0m=\x1b[33mhunter2\x1b[0m") == "password=***"

@@ -15,6 +15,9 @@ _LONGEST = 500
 # What stands beyond this could be shown only if nearly all before it was hidden.
 _READ = 16_384
 
+# ECMA-48, 5.4: a control sequence, such as a colour. Tools write them into logs too, even between two letters.
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+
 _NAME = (
     r"(?:(?:passw(?:or)?d|passphrase|pwd|secret|token|credential|(?:api|access|private)[_-]?key)[\w-]{0,30}"
     r"|pass|authorization)"
@@ -45,8 +48,8 @@ _AWS_KEY = re.compile(r"(?:AKIA|ASIA)[A-Z0-9]{16,}")
 
 
 def redacted(line: str) -> str:
-    """A line without what looks like a credential, at most 500 characters long."""
-    line = line[:_READ]
+    """A line without what looks like a credential, and without colours, at most 500 characters long."""
+    line = _CONTROL.sub("", line[:_READ])
     line = _IN_URL.sub(rf"\g<announced>{_HIDDEN}\g<end>", line)
     for pattern in (_HEADER, _FLAG, _BEARER):
         line = pattern.sub(rf"\g<announced>{_HIDDEN}", line)
