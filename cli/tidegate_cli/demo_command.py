@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -15,30 +15,32 @@ import typer
 from rich.console import Console
 from rich.text import Text
 from tidegate.domain.manifest import to_json
-from tidegate_local import sample
+from tidegate_local import pushing, sample, sample_containers
 from tidegate_local.control import Control
 from tidegate_local.lifecycle import cloud
 from tidegate_local.lifecycle.checkout import Checkout
 from tidegate_local.lifecycle.errors import UsageError
-from tidegate_local.lifecycle.record import Cloud
+from tidegate_local.lifecycle.record import Cloud, Docker
+from tidegate_local.sample_repository import BRANCH, SampleRepository
 
 from tidegate_cli.connection import Connection, connect
 from tidegate_cli.demo_scenario import Chapter, Demo
 from tidegate_cli.failures import UNEXPECTED
-from tidegate_cli.following import Progress
 from tidegate_cli.local_commands import interruptible
 from tidegate_cli.local_progress import Say, narrated
+from tidegate_cli.local_push import build_projects
 from tidegate_cli.manifest_file import load_manifest_file
-from tidegate_cli.options import Call, with_global_options
+from tidegate_cli.options import Call, Given, with_global_options
+from tidegate_cli.rendering.chain import ChainOnScreen
 from tidegate_cli.rendering.demo import print_demo, print_next
-from tidegate_cli.rendering.progress import Board, Lines
 from tidegate_cli.screen import console, print_document
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 
 @app.command(
-    epilog="[bold]Examples[/bold]\n\ntidegate demo\n\ntidegate demo --keep\n\ntidegate demo --json > demo.json"
+    epilog="[bold]Examples[/bold]\n\ntidegate demo\n\ntidegate demo --keep\n\ntidegate demo --docker off\n\n"
+    "tidegate demo --json > demo.json"
 )
 @with_global_options
 def demo(
@@ -46,21 +48,30 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the embedded cloud running at the end.")
     ] = False,
+    docker: Annotated[
+        Docker | None,
+        typer.Option(
+            show_default="auto",
+            help="Tasks are containers: auto where a Docker engine answers, require, or off (simulated).",
+        ),
+    ] = None,
 ) -> int:
-    """Two good releases, one that fails and is taken back, a rollback by hand.
+    """Two pushes that are released, one that fails and is taken back, a rollback by hand.
 
-    Everything happens in the embedded cloud, with the real template, state machines and functions. It is started if
-    none runs, and stopped at the end if it was started here. Exit code 0 only if all four runs end as told.
+    The commits are made in a scratch repository. Everything happens in the embedded cloud, with the real template,
+    state machines and functions; where a Docker engine answers, images are built and the services are containers. It
+    is started if none runs, and stopped at the end if it was started here. Exit code 0 only if all four runs end as
+    told.
     """
     began = time.monotonic()
     checkout = Checkout.find()
     screen = console(stderr=call.given.json)
-    with interruptible(), _embedded_cloud(checkout, keep=keep) as (running, stays):
+    with interruptible(), _embedded_cloud(checkout, keep=keep, docker=docker) as (running, stays):
         chapters = _told(call, checkout, running, screen)
         seconds = time.monotonic() - began
         as_told = all(chapter.as_told for chapter in chapters)
         if not call.given.json:
-            print_demo(screen, chapters, seconds=seconds)
+            print_demo(screen, chapters, tasks=cloud.tasks_of(running), seconds=seconds)
             failed = next((c.shown["deployment"] for c in chapters if c.shown["failure"]), None)
             print_next(screen, kept=stays, failed=failed)
     if call.given.json:
@@ -69,14 +80,13 @@ def demo(
 
 
 @contextmanager
-def _embedded_cloud(checkout: Checkout, *, keep: bool) -> Iterator[tuple[Cloud, bool]]:
+def _embedded_cloud(checkout: Checkout, *, keep: bool, docker: Docker | None) -> Iterator[tuple[Cloud, bool]]:
     """The running one, or one of our own; and whether it stays when we have gone."""
     ours = cloud.status(checkout).state in ("stopped", "broken")
     try:
         with narrated("starting") as say:
             port = cloud.free_port() if ours else None
-            # Its images are no more than manifests.
-            running = cloud.up(checkout, cloud.Wanted(port=port, docker="off"), say)
+            running = cloud.up(checkout, cloud.Wanted(port=port, docker=docker), say)
         _require_region(running)
         yield running, keep or not ours
     finally:
@@ -94,42 +104,45 @@ def _require_region(running: Cloud) -> None:
 
 
 def _told(call: Call, checkout: Checkout, running: Cloud, screen: Console) -> list[Chapter]:
-    connection = connect(
-        replace(call.given, local=True, region=None, profile=None, stack=running.options.stack)
-    )
+    given = replace(call.given, local=True, region=None, profile=None, stack=running.options.stack)
+    connection = connect(given)
     session = boto3.Session(region_name=running.options.region)
     with narrated("the sample system: an API and a worker from one image") as say:
-        _prepare(connection, checkout, session, say)
-    return Demo(
-        connection=connection,
-        control=Control(running.endpoint_url),
-        ecr=session.client("ecr"),
-        events=session.client("events"),
-        watch=_watch(screen, live=not call.given.json),
-        pause=_wait,
-    ).tell()
+        _prepare(connection, checkout, running, session, say)
+    with SampleRepository.begin(checkout) as repository:
+        return Demo(
+            connection=connection,
+            control=Control(running.endpoint_url),
+            ecs=session.client("ecs"),
+            repository=repository,
+            contained=running.engine is not None,
+            view=ChainOnScreen(screen, live=screen.is_terminal and not call.given.json),
+            tell_title=lambda title: _print_title(screen, title),
+            command=Given(local=True).command,
+            pause=_wait,
+        ).tell()
 
 
-def _prepare(connection: Connection, checkout: Checkout, session: boto3.Session, say: Say) -> None:
-    sample.deploy(checkout, session.client("cloudformation"), session.client("ecs"))
+def _prepare(
+    connection: Connection, checkout: Checkout, running: Cloud, session: boto3.Session, say: Say
+) -> None:
+    image = None
+    if running.engine is not None:
+        say("docker build: what its services run before the first release")
+        image = sample_containers.bootstrap(checkout, running, session.client("ecr"))
+    say(f"cloudformation: stack {sample.STACK}")
+    sample.deploy(checkout, session.client("cloudformation"), session.client("ecs"), image)
     say("tidegate apply: its manifest")
     manifest = load_manifest_file(str(sample.folder(checkout) / "tidegate.yaml"))
-    connection.ports.registry.put_manifest(sample.SYSTEM, sample.ENVIRONMENT, json.loads(to_json(manifest)))
+    registry = connection.ports.registry
+    registry.put_manifest(sample.SYSTEM, sample.ENVIRONMENT, json.loads(to_json(manifest)))
+    projects = build_projects(registry, sample.SYSTEM)
+    pushing.prepare(checkout, running, sample.SYSTEM, projects, BRANCH, say)
 
 
-def _watch(
-    screen: Console, *, live: bool
-) -> Callable[[str], AbstractContextManager[Callable[[Progress], None]]]:
-    @contextmanager
-    def watching(title: str) -> Iterator[Callable[[Progress], None]]:
-        screen.print()
-        view = Board(screen, title) if live and screen.is_terminal else Lines(screen)
-        if isinstance(view, Lines):
-            screen.print(Text(title, style="bold"))
-        with view:
-            yield view.show
-
-    return watching
+def _print_title(screen: Console, title: str) -> None:
+    screen.print()
+    screen.print(Text(title, style="bold cyan"))
 
 
 def _wait(seconds: float) -> None:
@@ -144,6 +157,7 @@ def _document(
         "outcomes": [chapter.outcome for chapter in chapters],
         "runs": [chapter.to_json() for chapter in chapters],
         "running": chapters[-1].running,
+        "docker": running.engine is not None,
         "cloud": running.document() if stays else None,
         "seconds": round(seconds, 1),
     }

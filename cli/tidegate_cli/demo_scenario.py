@@ -1,52 +1,57 @@
-"""The demo: four runs of the sample system, and what must be true after each of them."""
+"""The demo: three pushes and a rollback of the sample system, and what must be true after each of them."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from tidegate.domain.deployment import Deployment
 from tidegate.ledger.records import Ledger
-from tidegate_local import sample
+from tidegate_local import sample, sample_containers
 from tidegate_local.control import Control
+from tidegate_local.sample_repository import BRANCH, CRASHING_WORKER, SampleRepository
 
 from tidegate_cli.connection import Connection
 from tidegate_cli.environments import standstill
 from tidegate_cli.failures import UNEXPECTED, CommandError
-from tidegate_cli.following import Follower, Progress
+from tidegate_cli.following import Follower
+from tidegate_cli.push_following import ChainView, PushFollower
 from tidegate_cli.starting import Run, rollback_input, start
 from tidegate_cli.views import shown_deployment, status_entry
 
 if TYPE_CHECKING:
-    from mypy_boto3_ecr import ECRClient
-    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_ecs import ECSClient
 
-ACTOR = "demo"
 CRASHES = "sample-worker"
 REASON = "the demo takes it back by hand"
-ARRIVAL_SECONDS = 60.0
 RUN_SECONDS = 120.0
-PAUSE_SECONDS = 0.2
 FOLLOW_PAUSE_SECONDS = 0.3
 
-Show = Callable[[Progress], None]
-Watch = Callable[[str], AbstractContextManager[Show]]
+Expected = Literal["Succeeded", "FailedClean"]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What one commit became."""
+
+    name: str
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """One run: what was done, what came of it, and what ran afterwards."""
+    """One run: what was done, what came of it, and what ran afterwards. `answers` is what each container of the API
+    said over HTTP; None where containers are simulated."""
 
     title: str
-    expected: Literal["Succeeded", "FailedClean"]
+    expected: Expected
     shown: dict[str, Any]
     running: dict[str, Any]
     seconds: float
-    wanted_digest: str
+    wanted: Version
+    answers: list[str] | None
 
     @property
     def outcome(self) -> str:
@@ -55,10 +60,14 @@ class Chapter:
 
     @property
     def as_told(self) -> bool:
-        """The outcome is the expected one, every service runs the wanted digest, and the lock is free."""
+        """The outcome is the expected one, every service runs the wanted digest, every container of the API answers
+        with its version, and the lock is free."""
         digests = {service["digest"] for service in self.running["services"].values()}
         return (
-            self.outcome == self.expected and digests == {self.wanted_digest} and self.running["lock"] is None
+            self.outcome == self.expected
+            and digests == {self.wanted.digest}
+            and (self.answers is None or set(self.answers) == {self.wanted.name})
+            and self.running["lock"] is None
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -68,7 +77,9 @@ class Chapter:
             "expected": self.expected,
             "as_expected": self.as_told,
             "seconds": round(self.seconds, 1),
-            "digest": self.wanted_digest,
+            "digest": self.wanted.digest,
+            "version": self.wanted.name,
+            "answers": self.answers,
             **{key: self.shown[key] for key in ("deployment", "release", "commit", "outcome", "explanation")},
             "failure": self.shown["failure"],
         }
@@ -76,106 +87,106 @@ class Chapter:
 
 @dataclass(slots=True)
 class Demo:
-    """The story, told in the embedded cloud that `connection`, `control` and the clients reach.
+    """The story, told in the embedded cloud that `connection`, `control` and `ecs` reach, with commits in `repository`.
 
-    `watch(title)` gives a view of one run. Raises CommandError when a run does not come, or does not end, in time.
+    `contained` says whether tasks are containers; `tell_title` gets the name of each chapter as it begins. Raises
+    CommandError when a run does not come, or does not end, in time.
     """
 
     connection: Connection
     control: Control
-    ecr: ECRClient
-    events: EventBridgeClient
-    watch: Watch
+    ecs: ECSClient
+    repository: SampleRepository
+    contained: bool
+    view: ChainView
+    tell_title: Callable[[str], None]
+    command: Callable[..., str]
     pause: Callable[[float], None]
     chapters: list[Chapter] = field(default_factory=list)
 
     def tell(self) -> list[Chapter]:
         """All four runs, in order."""
         self.control.clear_fault(CRASHES)
-        first = sample.push(self.ecr, "first")
-        self._published("first release", "Succeeded", first, then=first.digest)
-        second = sample.push(self.ecr, "second")
-        self._published("second release", "Succeeded", second, then=second.digest)
-        third = sample.push(self.ecr, "third, whose worker crashes")
+        first = self._pushed("first push", 1, "Succeeded")
+        second = self._pushed("second push", 2, "Succeeded")
         with self._crashing():
-            self._published("third release, its worker crashes", "FailedClean", third, then=second.digest)
-        self._rolled_back("rollback by hand", then=first.digest)
+            self._pushed(
+                "third push, its worker crashes", 3, "FailedClean", {"worker": CRASHING_WORKER}, second
+            )
+        self._rolled_back("rollback by hand", first)
         return self.chapters
 
     @contextmanager
     def _crashing(self) -> Iterator[None]:
+        """A container crashes by itself; a simulated task has to be told."""
+        if self.contained:
+            yield
+            return
         self.control.set_fault(CRASHES, "crash")
         try:
             yield
         finally:
             self.control.clear_fault(CRASHES)
 
-    def _published(
-        self, title: str, expected: Literal["Succeeded", "FailedClean"], build: sample.Build, *, then: str
-    ) -> None:
-        """What a CI does, and nothing more: say that an image is there."""
+    def _pushed(
+        self,
+        title: str,
+        number: int,
+        expected: Expected,
+        files: dict[str, str] | None = None,
+        then: Version | None = None,
+    ) -> Version:
+        """What a developer does, and nothing more: commit and push. Afterwards `then` runs, else what was pushed."""
+        self.tell_title(title)
         began = time.monotonic()
-        event = build.event(ACTOR)
-        answer = self.events.put_events(
-            Entries=[
-                {
-                    "Source": event["source"],
-                    "DetailType": event["detail-type"],
-                    "Detail": json.dumps(event["detail"]),
-                }
-            ]
+        follower = PushFollower(
+            self.connection.ports,
+            sample.SYSTEM,
+            BRANCH,
+            self.view,
+            self.command,
+            pause=self._pause,
+            monotonic=time.monotonic,
         )
-        if answer["FailedEntryCount"]:
+        commit = self.repository.commit(number, title, files)
+        self.repository.push(lambda _line: None)
+        chain = follower.follow(commit, RUN_SECONDS)
+        if not chain.deployments:
             raise CommandError(
-                f"EventBridge refused the event: {answer['Entries']}", code="refused", exit_code=UNEXPECTED
+                f"{title}: the build of {commit[:7]} released nothing: {chain.build['reason']}",
+                code="not_released",
+                exit_code=UNEXPECTED,
+                hint=self.command("show", chain.build["build"]),
             )
-        found = self._arrived(build.commit)
-        self._follow(
-            title, expected, Run(found.system, found.environment, found.id, found.execution), began, then
-        )
+        pushed = Version(self.repository.version, chain.build["images"]["app"]["digest"])
+        self._end(title, expected, chain.deployments[0]["deployment"], began, then or pushed)
+        return pushed
 
-    def _rolled_back(self, title: str, *, then: str) -> None:
+    def _rolled_back(self, title: str, then: Version) -> None:
+        self.tell_title(title)
         began = time.monotonic()
         request = rollback_input(sample.SYSTEM, sample.ENVIRONMENT, to="previous", reason=REASON)
-        self._follow(title, "Succeeded", start(self.connection, "rollback", request), began, then)
-
-    def _arrived(self, commit: str) -> Deployment:
-        ledger = self._ledger()
-        deadline = time.monotonic() + ARRIVAL_SECONDS
-        while True:
-            for deployment in ledger.history(sample.SYSTEM, sample.ENVIRONMENT, 10):
-                if deployment.commit == commit:
-                    return deployment
-            if time.monotonic() > deadline:
-                raise CommandError(
-                    f"the event of commit {commit[:7]} has started no deployment after {ARRIVAL_SECONDS:g} s",
-                    code="timeout",
-                    exit_code=UNEXPECTED,
-                    hint="see the server's log, and tidegate history sample production",
-                )
-            self.pause(PAUSE_SECONDS)
-
-    def _follow(
-        self, title: str, expected: Literal["Succeeded", "FailedClean"], run: Run, began: float, then: str
-    ) -> None:
-        with self.watch(title) as show:
-            Follower(self.connection.ports, run).follow(
-                show,
-                timeout=RUN_SECONDS,
-                pause=lambda seconds: self.pause(min(seconds, FOLLOW_PAUSE_SECONDS)),
-                monotonic=time.monotonic,
+        run: Run = start(self.connection, "rollback", request)
+        with self.view.deployment(run) as show:
+            Follower(self.connection.ports, run, self.command("show", run.deployment)).follow(
+                show, timeout=RUN_SECONDS, pause=self._pause, monotonic=time.monotonic
             )
-        ledger = self._ledger()
-        ended = ledger.find(run.deployment)
+        self._end(title, "Succeeded", run.deployment, began, then)
+
+    def _end(self, title: str, expected: Expected, deployment: str, began: float, then: Version) -> None:
+        ledger = Ledger(self.connection.ports.store, self.connection.ports.clock)
+        ended = ledger.find(deployment)
         if ended is None:
             raise CommandError(
-                f"{title}: deployment {run.deployment} left nothing in the ledger",
+                f"{title}: deployment {deployment} left nothing in the ledger",
                 code="not_recorded",
                 exit_code=UNEXPECTED,
             )
-        shown = shown_deployment(ended, ledger.timeline(run.deployment), ledger.reports(run.deployment))
+        seconds = time.monotonic() - began
+        shown = shown_deployment(ended, ledger.timeline(deployment), ledger.reports(deployment))
         running = status_entry(standstill(self.connection.ports, sample.SYSTEM, sample.ENVIRONMENT))
-        self.chapters.append(Chapter(title, expected, shown, running, time.monotonic() - began, then))
+        answers = sample_containers.answers(self.ecs, then.name, self.pause) if self.contained else None
+        self.chapters.append(Chapter(title, expected, shown, running, seconds, then, answers))
 
-    def _ledger(self) -> Ledger:
-        return Ledger(self.connection.ports.store, self.connection.ports.clock)
+    def _pause(self, seconds: float) -> None:
+        self.pause(min(seconds, FOLLOW_PAUSE_SECONDS))

@@ -42,7 +42,8 @@ class ChainView(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """How a push ended: the outcome documents of its build and of the deployments that this started."""
+    """How a push ended: the outcome documents of its build and of the deployments that this started, each of these with
+    its environment."""
 
     build: dict[str, Any]
     deployments: list[dict[str, Any]]
@@ -105,7 +106,10 @@ class PushFollower:
                 if ended is None
                 else [self._run(ended, name, left()) for name in sorted(ended.deployments)]
             )
-            return Chain(document, [self._follow_deployment(run, left()) for run in runs])
+            return Chain(
+                document,
+                [{"environment": run.environment, **self._follow_deployment(run, left())} for run in runs],
+            )
         except KeyboardInterrupt:
             raise CommandError(
                 f"not following any more: what {commit[:12]} started goes on",

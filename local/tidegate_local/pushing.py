@@ -104,17 +104,17 @@ class WorkTree:
 
     def commit(self) -> str:
         """The full id of HEAD."""
-        return self._git("rev-parse", "HEAD").strip()
+        return self.git("rev-parse", "HEAD").strip()
 
     def is_dirty(self) -> bool:
         """Whether something is not committed."""
-        return bool(self._git("status", "--porcelain").strip())
+        return bool(self.git("status", "--porcelain").strip())
 
     def connect(self, bare: Path) -> bool:
         """Let the remote `local` be `bare`; False if it is already. Raises `UsageError` where it is another."""
         found = self._try("remote", "get-url", REMOTE)
         if found.returncode != 0:
-            self._git("remote", "add", REMOTE, str(bare))
+            self.git("remote", "add", REMOTE, str(bare))
             return True
         known = found.stdout.strip()
         if known != str(bare):
@@ -145,7 +145,8 @@ class WorkTree:
             )
         return Pushed(branch, self.commit(), moved="=" not in flags)
 
-    def _git(self, *arguments: str) -> str:
+    def git(self, *arguments: str) -> str:
+        """What git prints."""
         done = self._try(*arguments)
         if done.returncode != 0:
             raise LocalError(f"git {arguments[0]} failed in {self.folder}: {_last(done.stderr)}")

@@ -51,16 +51,18 @@ def folder(checkout: Checkout) -> Path:
     return checkout.root / "systems" / "sample"
 
 
-def deploy(checkout: Checkout, cloudformation: Any, ecs: "ECSClient") -> bool:
+def deploy(checkout: Checkout, cloudformation: Any, ecs: "ECSClient", image: str | None = None) -> bool:
     """Create its stack and wait until its services run; False if it was there already.
 
-    `cloudformation` and `ecs` are boto3 clients of the embedded cloud. Raises `LocalError`.
+    `cloudformation` and `ecs` are boto3 clients of the embedded cloud; `image` is what the services run before the
+    first release, where that is to be another than the template says. Raises `LocalError`.
     """
     there = _status(cloudformation) in _DONE
     if not there:
         cloudformation.create_stack(
             StackName=STACK,
             TemplateBody=(folder(checkout) / "template.yaml").read_text(),
+            Parameters=[] if image is None else [{"ParameterKey": "Image", "ParameterValue": image}],
             Capabilities=["CAPABILITY_IAM"],
         )
     if not wait_until(lambda: _created(cloudformation), seconds=STACK_SECONDS):

@@ -10,6 +10,7 @@ from typing import Any
 from tidegate.domain.build import Build, ImageBuild
 from tidegate.domain.deployment import Deployment
 from tidegate.ledger.builds import BuildLedger
+from tidegate_local import pushing
 
 from tests.e2e.support import ENDS_SECONDS, ROOT, SampleCloud
 from tests.support.scratch import Scratch
@@ -28,8 +29,12 @@ class Developer:
 
     @classmethod
     def of_sample(cls, cloud: SampleCloud, folder: Path) -> Developer:
-        """With the sample's application, not committed yet."""
+        """With the sample's application, not committed yet, on top of what others have pushed."""
         scratch = Scratch.begin(folder / "sample")
+        bare = pushing.bare_repository(cloud.checkout, "sample")
+        if bare.exists() and scratch.git("ls-remote", str(bare), "refs/heads/main"):
+            scratch.git("fetch", "--quiet", str(bare), "main")
+            scratch.git("reset", "--soft", "FETCH_HEAD")
         developer = cls(cloud, "sample", scratch)
         developer.scratch.write({f"app/{file.name}": file.read_text() for file in APP.iterdir()})
         return developer

@@ -10,40 +10,30 @@ from tidegate_local.lifecycle import environment
 
 from tests.e2e.support import ROOT, SampleCloud
 from tests.support.command_line import CommandLine
+from tests.support.demo import OUTCOMES, scratch_folders, told
 from tests.support.leftovers import processes_of
+from tests.support.scratch import IDENTITY
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.emulator
 
-OUTCOMES = ["Succeeded", "Succeeded", "FailedClean", "Succeeded"]
-
 
 def test_the_demo_ends_as_told_and_leaves_nothing(tmp_path: Path) -> None:
     state = tmp_path / "state"
+    before = scratch_folders()
     tidegate = CommandLine({"TIDEGATE_STATE_DIR": str(state)}, tmp_path)
-    ended = tidegate.run("demo", "--json", seconds=240)
-    assert ended.exit_code == 0, ended.progress
-    story = ended.document
-    assert story["outcomes"] == OUTCOMES
-    assert (story["as_expected"], story["cloud"]) == (True, None)
-    assert [run["release"] for run in story["runs"]] == ["r1", "r2", "r3", "r1"]
-
-    failed = story["runs"][2]["failure"]
-    assert failed["service"] == "worker"
-    task = failed["tasks"][0]
-    assert (task["container"], task["exit_code"]) == ("worker", 1)
-    assert task["reason"]
-    assert task["logs"]
-
-    first = story["runs"][0]["digest"]
-    assert {service["digest"] for service in story["running"]["services"].values()} == {first}
+    ended = tidegate.run("demo", "--docker", "off", "--json", seconds=240)
+    story = told(ended)
+    assert story["docker"] is False
+    assert [run["answers"] for run in story["runs"]] == [None] * 4
+    assert scratch_folders() <= before, "a scratch repository is left"
     assert not state.exists()
     assert processes_of(state) == []
 
 
 def test_a_demo_that_is_interrupted_leaves_nothing(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    running = CommandLine({"TIDEGATE_STATE_DIR": str(state)}, tmp_path).start("demo")
+    running = CommandLine({"TIDEGATE_STATE_DIR": str(state)}, tmp_path).start("demo", "--docker", "off")
     wait_until((state / "cloud.json").exists, what="the embedded cloud to be started", seconds=30)
     running.send_signal(signal.SIGINT)
     running.communicate(timeout=60)
@@ -53,25 +43,31 @@ def test_a_demo_that_is_interrupted_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_cloud_that_runs_is_used_and_stays(cloud: SampleCloud) -> None:
-    before = len(cloud.history())
-    ended = cloud.command.run("demo", seconds=240)
-    assert ended.exit_code == 0, ended.progress
-    assert [run.outcome for run in cloud.history()[: len(OUTCOMES)]] == OUTCOMES[::-1]
-    assert len(cloud.history()) == before + len(OUTCOMES)
-    assert cloud.lock_is_free()
-    assert len(set(cloud.digests().values())) == 1
-    assert "tidegate local down" in ended.output
+    """Twice: the second one's commits come after the first one's."""
+    for _ in range(2):
+        before = len(cloud.history())
+        ended = cloud.command.run("demo", seconds=240)
+        assert ended.exit_code == 0, ended.progress
+        assert [run.outcome for run in cloud.history()[: len(OUTCOMES)]] == OUTCOMES[::-1]
+        assert len(cloud.history()) == before + len(OUTCOMES)
+        assert cloud.lock_is_free()
+        assert len(set(cloud.digests().values())) == 1
+        assert "tidegate local down" in ended.output
     assert cloud.control.health().ready
 
 
 def test_the_readme_of_the_sample_says_what_works(cloud: SampleCloud) -> None:
-    """Its commands in order, in a shell at the root of the checkout. The stack is there already: that is fine."""
+    """Its commands in order, in a shell at the root of the checkout, where nobody has pushed before. The stack is there
+    already: that is fine."""
+    codecommit = cloud.client("codecommit")
+    if "sample" in {entry["repositoryName"] for entry in codecommit.list_repositories()["repositories"]}:
+        codecommit.delete_repository(repositoryName="sample")
     text = (ROOT / "systems" / "sample" / "README.md").read_text()
-    deploy, release, fail = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    for block, exit_code in ((deploy, 0), (release, 0), (fail, 10)):
-        ended = in_a_shell(cloud, block)
-        assert ended.returncode == exit_code, ended.stdout + ended.stderr
-    assert [run.outcome for run in cloud.history()[:2]] == OUTCOMES[2:0:-1]
+    deploy, push, by_hand, fail = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    ended = in_a_shell(cloud, f"{deploy}{push}{by_hand}echo so far so good\n{fail}")
+    assert "so far so good" in ended.stdout, ended.stdout + ended.stderr
+    assert ended.returncode == 10, ended.stdout + ended.stderr
+    assert [run.outcome for run in cloud.history()[:3]] == OUTCOMES[2::-1]
     assert len(set(cloud.digests().values())) == 1
 
 
@@ -81,7 +77,7 @@ def in_a_shell(cloud: SampleCloud, commands: str) -> subprocess.CompletedProcess
     return subprocess.run(
         ["bash", "-euc", f'eval "$(tidegate local env)"\n{commands}'],
         cwd=ROOT,
-        env=environ | dict(cloud.command.variables),
+        env=environ | dict(cloud.command.variables) | IDENTITY,
         capture_output=True,
         text=True,
         check=False,

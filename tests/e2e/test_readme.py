@@ -14,6 +14,7 @@ from tidegate_cli.manifest_file import read_manifest_text
 
 from tests.e2e.support import ROOT
 from tests.support.leftovers import free_port, processes_of
+from tests.support.scratch import IDENTITY
 
 README = (ROOT / "README.md").read_text()
 
@@ -32,7 +33,7 @@ def test_play_with_it(tmp_path: Path) -> None:
     typed = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=ROOT,
-        env={**kept, "TIDEGATE_STATE_DIR": str(state), "SAM_CLI_TELEMETRY": "0"},
+        env={**kept, **IDENTITY, "TIDEGATE_STATE_DIR": str(state), "SAM_CLI_TELEMETRY": "0"},
         capture_output=True,
         text=True,
         timeout=300,

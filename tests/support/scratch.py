@@ -44,14 +44,14 @@ class Scratch:
         return subprocess.run(
             ["git", *arguments],
             cwd=self.folder,
-            env={**os.environ, **_IDENTITY},
+            env={**os.environ, **IDENTITY},
             check=True,
             capture_output=True,
             text=True,
         ).stdout
 
 
-_IDENTITY = {
+IDENTITY = {
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_AUTHOR_NAME": "Ada",

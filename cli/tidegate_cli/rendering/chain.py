@@ -33,7 +33,7 @@ class ChainOnScreen:
 
     @contextmanager
     def deployment(self, run: Run) -> Iterator[Callable[[Progress], None]]:
-        title = f"deploy {run.system}/{run.environment}"
+        title = f"{run.system}/{run.environment}"
         self._head(title, f"deployment {run.deployment}")
         with Board(self.screen, title) if self.live else Lines(self.screen) as view:
             yield view.show

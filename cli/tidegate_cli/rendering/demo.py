@@ -14,11 +14,11 @@ from tidegate_cli.rendering.words import outcome_text, short_arn, short_digest, 
 from tidegate_cli.screen import plain
 
 
-def print_demo(console: Console, chapters: Sequence[Chapter], *, seconds: float) -> None:
-    """`seconds` is what the whole demo took, the embedded cloud included."""
+def print_demo(console: Console, chapters: Sequence[Chapter], *, tasks: str, seconds: float) -> None:
+    """`tasks` says what the tasks were; `seconds` is what the whole demo took, the embedded cloud included."""
     console.print()
     table = Table(title="What happened", title_justify="left", title_style="bold", header_style="dim")
-    for name in ("", "release", "commit", "outcome", "took", "ran afterwards"):
+    for name in ("", "release", "commit", "outcome", "took", "ran afterwards", "version of the API"):
         table.add_column(name)
     for number, chapter in enumerate(chapters, start=1):
         outcome = outcome_text(chapter.outcome)
@@ -31,6 +31,7 @@ def print_demo(console: Console, chapters: Sequence[Chapter], *, seconds: float)
             outcome,
             span(chapter.seconds),
             _digests(chapter.running),
+            _version(chapter),
         )
     console.print(table)
     for chapter in chapters:
@@ -38,7 +39,12 @@ def print_demo(console: Console, chapters: Sequence[Chapter], *, seconds: float)
             _print_failure(console, chapter)
     _print_running(console, chapters[-1].running)
     console.print()
-    console.print(Text(f"All of it took {span(seconds)}."))
+    console.print(Text(f"All of it took {span(seconds)}; {tasks}."))
+    console.print(
+        Text(
+            "Each commit was built, published and released by its git push; only the rollback was asked for."
+        )
+    )
 
 
 def print_next(console: Console, *, kept: bool, failed: str | None) -> None:
@@ -59,6 +65,11 @@ def _commands(kept: bool, failed: str | None) -> list[tuple[str, str]]:
     return [
         ("tidegate --local history sample production", "what happened here"),
         *why,
+        ("tidegate --local builds sample", "what was built of which commit"),
+        (
+            "tidegate local push sample DIR",
+            "push a repository of your own, with the folder app of systems/sample",
+        ),
         ("tidegate --local status", "what runs where"),
         ("tidegate local fault sample-api hang", "make the next release fail in another way"),
         ('eval "$(tidegate local env)"', "for the AWS CLI, boto3 and SAM"),
@@ -92,6 +103,14 @@ def _print_running(console: Console, running: dict[str, Any]) -> None:
         tasks = f"{service['running']}/{service['desired']} tasks"
         what = f"{short_arn(service['task_definition'])}  {short_digest(service['digest'])}  {tasks}"
         console.print(Text.assemble("  ", (f"{key:<12}", "bold"), what))
+
+
+def _version(chapter: Chapter) -> str:
+    """As its containers answer over HTTP; simulated ones say nothing."""
+    if chapter.answers is None:
+        return f"{chapter.wanted.name} (simulated)"
+    said = sorted({plain(answer) or "nothing" for answer in chapter.answers})
+    return f"{', '.join(said) or 'nothing'} ({len(chapter.answers)} containers)"
 
 
 def _digests(running: dict[str, Any]) -> str:
