@@ -13,6 +13,7 @@ from typing import Any
 
 from tidegate.domain.build import Build, BuildOutcome, ImageBuild
 from tidegate.domain.deployment import Line
+from tidegate.domain.outcome import Outcome
 from tidegate.ledger.builds import BuildLedger
 from tidegate.ledger.records import Ledger
 from tidegate.ports import Execution, Ports
@@ -29,6 +30,7 @@ _EXIT_CODES = {
     BuildOutcome.NO_CHANGE: 0,
     BuildOutcome.FAILED: _FAILED,
     BuildOutcome.REFUSED: REFUSED,
+    BuildOutcome.SUPERSEDED: Outcome.SUPERSEDED.exit_code,
 }
 
 

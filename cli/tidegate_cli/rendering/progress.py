@@ -13,7 +13,7 @@ from rich.text import Text
 from tidegate.domain.deployment import Deployment, Rollout
 from tidegate.domain.plan import Plan, ServicePlan
 from tidegate.domain.rollout import Direction
-from tidegate.steps.wake import COMPLETED, FAILED
+from tidegate.steps.resuming import COMPLETED, FAILED
 
 from tidegate_cli.following import Progress
 from tidegate_cli.rendering.words import clock_time, line_text, outcome_text, short_arn, span

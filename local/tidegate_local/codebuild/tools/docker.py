@@ -145,7 +145,7 @@ def _build(asked: Asked) -> None:
             f"ERROR: failed to solve: failed to read dockerfile: open {file.name}: no such file or directory"
         ) from error
     context, arguments = Context(root), asked.pairs("build-arg")
-    print("#0 building without a Docker engine: the Dockerfile is checked, nothing in it is run")
+    print("#0 building without a Docker engine: the Dockerfile is checked, nothing in it is run", flush=True)
     try:
         instructions = dockerfile.parse(text)
         bases = dockerfile.check(instructions, context, arguments)
