@@ -1,10 +1,11 @@
-"""One embedded cloud with a Docker engine for all tests of this folder."""
+"""Embedded clouds with a Docker engine: one for all tests of this folder, one more with the orchestrator in it."""
 
 from collections.abc import Iterator
 
 import pytest
 from tidegate_local import engine
 
+from tests.docker.orchestrator import Orchestrator, running_orchestrator
 from tests.docker.shop import CLUSTER, Images, Shop, new_name
 from tests.support.embedded import Cloud, running_cloud
 
@@ -19,6 +20,12 @@ def host() -> str:
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     with running_cloud(tmp_path_factory.mktemp("cloud"), ["--docker", "--steady-seconds", "0.5"]) as running:
         running.client("ecs").create_cluster(clusterName=CLUSTER)
+        yield running
+
+
+@pytest.fixture(scope="session")
+def orchestrator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orchestrator]:
+    with running_orchestrator(tmp_path_factory.mktemp("orchestrator") / "state") as running:
         yield running
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from tidegate_local import base_image, engine
 
+from tests.docker.orchestrator import Orchestrator
 from tests.support.embedded import Cloud
 from tests.support.waiting import wait_until
 
@@ -23,15 +24,16 @@ SECONDS = 30.0
 class Images:
     """Builds and pushes images as a CI does, to the registry that the cloud itself is."""
 
-    cloud: Cloud
+    cloud: Cloud | Orchestrator
     host: str
 
     @property
     def registry(self) -> str:
         return self.cloud.endpoint_url.removeprefix("http://")
 
-    def push(self, version: str, repository: str = "web") -> str:
-        """`repository@digest` of a new image with VERSION in its environment."""
+    def push(self, version: str, repository: str = "web", *, more: str = "") -> str:
+        """`repository@digest` of a new image with VERSION in its environment, tagged with it; `more` is for the
+        Dockerfile."""
         ecr = self.cloud.client("ecr")
         if repository not in {r["repositoryName"] for r in ecr.describe_repositories()["repositories"]}:
             ecr.create_repository(repositoryName=repository)
@@ -39,7 +41,7 @@ class Images:
         name = f"{self.registry}/{repository}"
         with engine.connected(self.host) as docker:
             image, _ = docker.images.build(
-                fileobj=context(f"FROM {base}\nENV VERSION={version}\n"), custom_context=True, rm=True
+                fileobj=context(f"FROM {base}\nENV VERSION={version}\n{more}"), custom_context=True, rm=True
             )
             image.tag(name, version)
             pushed = list(docker.api.push(name, version, stream=True, decode=True))
@@ -162,10 +164,10 @@ def address(task: dict[str, Any]) -> str:
     return str(details["privateIPv4Address"])
 
 
-def ask(task: dict[str, Any]) -> str:
+def ask(task: dict[str, Any], port: int = 8080) -> str:
     """What its service answers over HTTP."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"http://{address(task)}:8080/", timeout=5) as response:
+    with opener.open(f"http://{address(task)}:{port}/", timeout=5) as response:
         return str(response.read().decode().strip())
 
 
