@@ -6,13 +6,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tidegate_local import pushing
 from tidegate_local.lifecycle import environment
 
 from tests.e2e.support import ROOT, SampleCloud
 from tests.support.command_line import CommandLine
 from tests.support.demo import OUTCOMES, scratch_folders, told
 from tests.support.leftovers import processes_of
-from tests.support.scratch import IDENTITY
+from tests.support.scratch import IDENTITY, Scratch
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.emulator
@@ -42,20 +43,6 @@ def test_a_demo_that_is_interrupted_leaves_nothing(tmp_path: Path) -> None:
     assert processes_of(state) == []
 
 
-def test_a_cloud_that_runs_is_used_and_stays(cloud: SampleCloud) -> None:
-    """Twice: the second one's commits come after the first one's."""
-    for _ in range(2):
-        before = len(cloud.history())
-        ended = cloud.command.run("demo", seconds=240)
-        assert ended.exit_code == 0, ended.progress
-        assert [run.outcome for run in cloud.history()[: len(OUTCOMES)]] == OUTCOMES[::-1]
-        assert len(cloud.history()) == before + len(OUTCOMES)
-        assert cloud.lock_is_free()
-        assert len(set(cloud.digests().values())) == 1
-        assert "tidegate local down" in ended.output
-    assert cloud.control.health().ready
-
-
 def test_the_readme_of_the_sample_says_what_works(cloud: SampleCloud) -> None:
     """Its commands in order, in a shell at the root of the checkout, where nobody has pushed before. The stack is there
     already: that is fine."""
@@ -69,6 +56,24 @@ def test_the_readme_of_the_sample_says_what_works(cloud: SampleCloud) -> None:
     assert ended.returncode == 10, ended.stdout + ended.stderr
     assert [run.outcome for run in cloud.history()[:3]] == OUTCOMES[2::-1]
     assert len(set(cloud.digests().values())) == 1
+
+
+def test_a_cloud_that_runs_is_used_and_stays(cloud: SampleCloud) -> None:
+    """Its commits come after those that the README's reader has pushed."""
+    pushed = cloud.client("codecommit").get_branch(repositoryName="sample", branchName="main")["branch"][
+        "commitId"
+    ]
+    before = len(cloud.history())
+    ended = cloud.command.run("demo", seconds=240)
+    assert ended.exit_code == 0, ended.progress
+    assert [run.outcome for run in cloud.history()[: len(OUTCOMES)]] == OUTCOMES[::-1]
+    assert len(cloud.history()) == before + len(OUTCOMES)
+    assert cloud.lock_is_free()
+    assert len(set(cloud.digests().values())) == 1
+    bare = pushing.bare_repository(cloud.checkout, "sample")
+    assert Scratch(bare).git("rev-parse", "main~3").strip() == pushed
+    assert "tidegate local down" in ended.output
+    assert cloud.control.health().ready
 
 
 def in_a_shell(cloud: SampleCloud, commands: str) -> subprocess.CompletedProcess[str]:
