@@ -16,8 +16,8 @@ BRANCH = "main"
 AUTHOR = ("Tidegate demo", "demo@example.com")
 CRASHING_WORKER = """\
 #!/bin/sh
-# Somebody has forgotten to set a variable where it runs.
-echo "worker: QUEUE_URL is not set" >&2
+# Somebody has forgotten to set a variable where it runs. To the stream of what was said before, so that this is last.
+echo "worker: QUEUE_URL is not set"
 exit 1
 """
 
