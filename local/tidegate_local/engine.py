@@ -47,9 +47,20 @@ def find(environ: Mapping[str, str] | None = None) -> Engine:
         raise NoEngineError(f"the Docker engine at {where} is not on this machine")
     try:
         with connected(where, seconds=PING_SECONDS) as docker:
-            return Engine(where, str(docker.version()["Version"]))
+            said = docker.version()
     except _errors() as error:
         raise NoEngineError(f"no Docker engine answers at {where}") from error
+    if is_behind_a_wall(said):
+        raise NoEngineError(
+            f"the Docker engine at {where} is Docker Desktop: its containers are in a virtual machine, where this "
+            "machine's loopback does not reach"
+        )
+    return Engine(where, str(said["Version"]))
+
+
+def is_behind_a_wall(version: Mapping[str, Any]) -> bool:
+    """Whether `docker version` is that of Docker Desktop, which names itself as the server's platform."""
+    return "Docker Desktop" in str((version.get("Platform") or {}).get("Name"))
 
 
 @contextmanager
