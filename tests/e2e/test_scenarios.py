@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e import rare_scenarios, scenarios, webhook_scenarios
+from tests.e2e import build_scenarios, rare_scenarios, scenarios, webhook_scenarios
 from tests.e2e.support import SampleCloud
 
 pytestmark = pytest.mark.emulator
+assert build_scenarios
 assert rare_scenarios
 assert webhook_scenarios  # importing them adds their stories to the others
 

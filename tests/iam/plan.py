@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.e2e import rare_scenarios, webhook_scenarios
+from tests.e2e import build_scenarios, rare_scenarios, webhook_scenarios
 from tests.e2e.scenarios import SCENARIOS
 from tests.iam.permissions import Pair
 
@@ -23,12 +23,23 @@ LIKELY = {
     ("record", "dynamodb:DeleteItem"): "the_second_of_two_waits_for_the_first",
     ("record", "states:SendTaskSuccess"): "the_second_of_two_waits_for_the_first",
     ("record", "states:DescribeExecution"): rare_scenarios.a_lock_handed_to_a_dead_run_passes_on.__name__,
+    ("build_images", "dynamodb:DeleteItem"): build_scenarios.a_build_that_is_over_answers_at_once.__name__,
+    ("build_images", "states:SendTaskSuccess"): build_scenarios.a_build_that_is_over_answers_at_once.__name__,
+    ("build_images", "logs:GetLogEvents"): build_scenarios.a_push_that_does_not_build_is_reported.__name__,
+    ("publish_images", "events:PutEvents"): build_scenarios.a_push_that_does_not_build_is_reported.__name__,
+    ("wake", "codebuild:BatchGetBuilds"): build_scenarios.a_push_is_built_and_released.__name__,
+    ("wake", "codebuild:BatchGetProjects"): build_scenarios.a_push_is_built_and_released.__name__,
+    ("wake", "ecr:DescribeImages"): build_scenarios.a_teams_own_build_is_known_by_its_tag.__name__,
+    ("wake", "logs:GetLogEvents"): build_scenarios.a_teams_own_build_that_fails_is_reported.__name__,
     ("wake", "ssm:GetParametersByPath"): "an_event_may_leave_the_environment_out",
     ("wake", "events:PutEvents"): "an_event_for_nobody_is_refused",
+    ("sweep", "codebuild:BatchGetBuilds"): build_scenarios.a_build_event_that_is_lost.__name__,
     ("sweep", "states:StartExecution"): "a_stopped_run_is_reverted",
     ("sweep", "events:PutEvents"): rare_scenarios.a_run_that_dies_again_and_again_is_given_up.__name__,
 }
 OTHERWISE = {
+    "build_images": build_scenarios.a_push_is_built_and_released.__name__,
+    "publish_images": build_scenarios.a_push_is_built_and_released.__name__,
     "sweep": "a_lost_event_is_made_good_by_the_sweep",
     "webhook": webhook_scenarios.a_push_that_github_signed_is_heard.__name__,
 }
