@@ -32,7 +32,7 @@ from tidegate.ledger.time import parse_iso
 from tidegate.ports import Ports
 from tidegate.steps.announce import announce_refusal
 from tidegate.steps.build_report import announce_failure, failed_image
-from tidegate.steps.releasing import release
+from tidegate.steps.releasing import release, release_once_scanned
 from tidegate.steps.resuming import awaited_build, resume
 from tidegate.steps.routing import Place, places
 
@@ -125,7 +125,8 @@ def _release(event: Mapping[str, Any], ports: Ports, run: BuildRun, place: Place
     published = Published(
         place.system, place.environment, _commit(run), images, f"codebuild {run.project}", run.url
     )
-    said = release(ports, published, place.environment, event_id=str(event.get("id")), at=event.get("time"))
+    start = release_once_scanned if place.settings.scan else release
+    said = start(ports, published, place.environment, event_id=str(event.get("id")), at=event.get("time"))
     return f"{where}: {said['did']}"
 
 

@@ -18,6 +18,7 @@ from tidegate.domain.request import Published
 from tidegate.ledger.builds import BuildLedger
 from tidegate.ledger.records import Ledger
 from tidegate.ports import Ports
+from tidegate.steps.announce import announce_refusal
 from tidegate.steps.build_report import announce_failure, document, explain
 from tidegate.steps.gates import scan_refusal
 from tidegate.steps.releasing import DUPLICATE, release
@@ -115,11 +116,12 @@ def _publish(
     targets, refusals = _targets(ports, build)
     refusals |= {place.environment: reason for place in targets if (reason := _refusal(ports, place, images))}
     if refusals and len(refusals) == len(build.environments):
-        return _refuse(builds, build, images, "; ".join(f"{name}: {why}" for name, why in refusals.items()))
+        told = "; ".join(f"{name}: {why}" for name, why in refusals.items())
+        return _refuse(ports, builds, build, images, told)
     for image in images:
         taken = _tag(ports, image)
         if taken is not None:
-            return _refuse(builds, build, images, taken)
+            return _refuse(ports, builds, build, images, taken)
     published = Published(
         build.system,
         None,
@@ -138,8 +140,8 @@ def _publish(
             before.append(place.environment)
         else:
             deployments[place.environment] = started["execution"]
-    told = _told(deployments, before, refusals)
-    ended = builds.end(build, BuildOutcome.BUILT, told, deployments=deployments)
+    summary = _told(deployments, before, refusals)
+    ended = builds.end(build, BuildOutcome.BUILT, summary, deployments=deployments)
     return _answer(ended, images)
 
 
@@ -180,8 +182,13 @@ def _told(deployments: Mapping[str, str], before: Sequence[str], refusals: Mappi
 
 
 def _refuse(
-    builds: BuildLedger, build: Build, images: Sequence[ImageBuild], reason: str
+    ports: Ports, builds: BuildLedger, build: Build, images: Sequence[ImageBuild], reason: str
 ) -> Mapping[str, Any]:
+    """Announced first: a retry after a crash announces again, and never not at all."""
+    said = {"system": build.system, "commit": build.commit or None, "actor": build.actor}
+    if len(build.environments) == 1:
+        said["environment"] = build.environments[0]
+    announce_refusal(ports, said, reason)
     return _answer(builds.end(build, BuildOutcome.REFUSED, reason), images)
 
 

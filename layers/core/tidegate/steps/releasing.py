@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from tidegate.domain.deployment import Line
+from tidegate.domain.ids import content_hash
 from tidegate.domain.request import Published
 from tidegate.ledger.records import Ledger
 from tidegate.ports import Item, Ports
@@ -19,26 +21,54 @@ def release(
 ) -> Mapping[str, Any]:
     """Start `deploy` for one environment; gives `{"did", "execution"}`. `event_id` and `at` tell a duplicate apart in
     the timeline of the deployment that the first event started; without `at` it is a step, which may be retried."""
+    asked = _Asked("deploy", published.hash(environment), published.to_input(environment))
+    return _once(ports, asked, event_id, at)
+
+
+def release_once_scanned(
+    ports: Ports, published: Published, environment: str, *, event_id: str, at: str | None
+) -> Mapping[str, Any]:
+    """The same where the environment asks for ECR's scan, which has hardly begun when an event says that an image was
+    pushed: `build` has nothing to build then, waits for the scan and starts `deploy`."""
+    given = published.to_input(environment)
+    wanted: dict[str, Any] = {"built": given["images"], "environments": [environment]}
+    for name in ("system", "commit", "actor", "reason", "trigger"):
+        if name in given:
+            wanted[name] = given[name]
+    asked = _Asked("build", content_hash(["scan", published.hash(environment)])[:32], wanted)
+    return _once(ports, asked, event_id, at, environment)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    machine: str
+    hash: str
+    input: Mapping[str, Any]
+
+
+def _once(
+    ports: Ports, asked: _Asked, event_id: str, at: str | None, environment: str | None = None
+) -> Mapping[str, Any]:
     ledger = Ledger(ports.store, ports.clock)
-    hash_ = published.hash(environment)
-    name = execution_name(f"{published.system}-{environment}", hash_)
-    known = ledger.seen(hash_)
+    system, environment = asked.input["system"], environment or asked.input["environment"]
+    name = execution_name(f"{system}-{environment}", asked.hash)
+    known = ledger.seen(asked.hash)
     if known is None:
         # Marked before the start and under a name that works once: a crash in between is mended by the retry.
-        ledger.mark_seen(hash_, {"name": name})
+        ledger.mark_seen(asked.hash, {"name": name})
     elif known.get("started"):
         if at is None and known.get("by") == event_id:
             return {"did": "found running", "execution": known["execution"]}
         return _duplicate(ledger, known, event_id, at)
-    started = ports.executions.start("deploy", name, published.to_input(environment))
+    started = ports.executions.start(asked.machine, name, asked.input)
     ledger.mark_seen(
-        hash_,
+        asked.hash,
         {
             "name": name,
             "started": True,
             "by": event_id,
             "execution": started.arn,
-            "system": published.system,
+            "system": system,
             "environment": environment,
         },
     )

@@ -42,12 +42,13 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
 def _published(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     # Parsed only here: the ECS events, which come while somebody waits, do not pay for it.
     from tidegate.domain.request import Published, parse_published  # noqa: PLC0415
-    from tidegate.steps.releasing import release  # noqa: PLC0415
+    from tidegate.steps.releasing import release, release_once_scanned  # noqa: PLC0415
 
     try:
         published: Published = parse_published(event.get("detail"))
         environment = published.environment or _only_environment(ports, published.system)
-        if ports.registry.manifest(published.system, environment) is None:
+        manifest = ports.registry.manifest(published.system, environment)
+        if manifest is None:
             raise NotFoundError(
                 f"system {published.system} is not registered in environment {environment}",
                 field="system",
@@ -55,7 +56,16 @@ def _published(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
             )
     except RefusalError as error:
         return _refuse(event, ports, error)
-    return release(ports, published, environment, event_id=str(event.get("id")), at=event.get("time"))
+    start = release_once_scanned if _asks_for_scan(manifest, environment) else release
+    return start(ports, published, environment, event_id=str(event.get("id")), at=event.get("time"))
+
+
+def _asks_for_scan(manifest: Any, environment: str) -> bool:
+    """Looked up, not parsed: whatever else is wrong with the manifest is for the plan to refuse."""
+    try:
+        return bool(manifest["environments"][environment].get("scan"))
+    except (AttributeError, KeyError, TypeError):
+        return False
 
 
 def _only_environment(ports: Ports, system: str) -> str:
