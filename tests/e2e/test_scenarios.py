@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e import build_scenarios, rare_scenarios, scenarios, webhook_scenarios
+from tests.e2e import build_scenarios, rare_scenarios, scan_scenarios, scenarios, webhook_scenarios
 from tests.e2e.support import SampleCloud
 
 pytestmark = pytest.mark.emulator
 assert build_scenarios
 assert rare_scenarios
+assert scan_scenarios
 assert webhook_scenarios  # importing them adds their stories to the others
 
 

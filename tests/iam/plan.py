@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.e2e import build_scenarios, rare_scenarios, webhook_scenarios
+from tests.e2e import build_scenarios, rare_scenarios, scan_scenarios, webhook_scenarios
 from tests.e2e.scenarios import SCENARIOS
 from tests.iam.permissions import Pair
 
@@ -12,6 +12,7 @@ LIKELY = {
     ("plan_release", "secretsmanager:DescribeSecret"): "a_secret_and_a_parameter_must_exist",
     ("plan_release", "ssm:DescribeParameters"): "a_secret_and_a_parameter_must_exist",
     ("plan_release", "cloudwatch:DescribeAlarms"): "an_alarm_that_rings_already_is_refused",
+    ("plan_release", "ecr:DescribeImageScanFindings"): scan_scenarios.a_scan_is_asked_for.__name__,
     ("lock", "dynamodb:DeleteItem"): "a_waiter_that_died_is_passed_over",
     ("lock", "states:DescribeExecution"): "a_stopped_run_is_reverted",
     ("roll_service", "dynamodb:DeleteItem"): "a_crash_brings_every_service_back",
@@ -27,12 +28,17 @@ LIKELY = {
     ("build_images", "states:SendTaskSuccess"): build_scenarios.a_build_that_is_over_answers_at_once.__name__,
     ("build_images", "logs:GetLogEvents"): build_scenarios.a_push_that_does_not_build_is_reported.__name__,
     ("publish_images", "events:PutEvents"): build_scenarios.a_push_that_does_not_build_is_reported.__name__,
+    ("publish_images", "dynamodb:DeleteItem"): scan_scenarios.a_scan_is_asked_for.__name__,
+    ("publish_images", "ecr:DescribeImageScanFindings"): scan_scenarios.a_scan_is_asked_for.__name__,
+    ("publish_images", "states:SendTaskSuccess"): scan_scenarios.a_scan_is_asked_for.__name__,
+    ("wake", "ecr:DescribeImageScanFindings"): scan_scenarios.a_scan_that_ends_is_heard.__name__,
     ("wake", "codebuild:BatchGetBuilds"): build_scenarios.a_push_is_built_and_released.__name__,
     ("wake", "codebuild:BatchGetProjects"): build_scenarios.a_push_is_built_and_released.__name__,
     ("wake", "ecr:DescribeImages"): build_scenarios.a_teams_own_build_is_known_by_its_tag.__name__,
     ("wake", "logs:GetLogEvents"): build_scenarios.a_teams_own_build_that_fails_is_reported.__name__,
     ("wake", "ssm:GetParametersByPath"): "an_event_may_leave_the_environment_out",
     ("wake", "events:PutEvents"): "an_event_for_nobody_is_refused",
+    ("sweep", "ecr:DescribeImageScanFindings"): scan_scenarios.a_scan_that_nobody_told_of_is_swept.__name__,
     ("sweep", "codebuild:BatchGetBuilds"): build_scenarios.a_build_event_that_is_lost.__name__,
     ("sweep", "states:StartExecution"): "a_stopped_run_is_reverted",
     ("sweep", "events:PutEvents"): rare_scenarios.a_run_that_dies_again_and_again_is_given_up.__name__,
