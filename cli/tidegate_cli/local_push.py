@@ -45,16 +45,8 @@ def run(
     call = replace(call, given=replace(call.given, local=True))
     ports = call.connect().ports
     projects = build_projects(ports.registry, system)
-    screen = console(stderr=call.given.json)
-    follower = PushFollower(
-        ports,
-        system,
-        wanted,
-        ChainOnScreen(screen, live=screen.is_terminal and not call.given.json),
-        call.given.command,
-        pause=call.surroundings.pause,
-        monotonic=call.surroundings.monotonic,
-    )
+    # Made before the push: older builds of the same commit are not what is followed.
+    follower = _follower(call, ports, system, wanted) if wait and not prepare else None
     with narrated(f"looking for what {system} needs") as say:
         created = pushing.prepare(checkout, running, system, projects, wanted, say)
         bare = pushing.bare_repository(checkout, system)
@@ -68,7 +60,7 @@ def run(
             pushed = tree.push(wanted, say)
     if not call.given.json:
         _print_pushed(call, system, tree, pushed, prepare=prepare, wait=wait)
-    chain = follower.follow(pushed.commit, seconds) if pushed.moved and wait else None
+    chain = follower.follow(pushed.commit, seconds) if pushed.moved and follower is not None else None
     if call.given.json:
         print_document(
             {
@@ -84,6 +76,19 @@ def run(
     elif chain is not None:
         _print_chain(call, ports, chain)
     return 0 if chain is None else chain.exit_code
+
+
+def _follower(call: Call, ports: Ports, system: str, branch: str) -> PushFollower:
+    screen = console(stderr=call.given.json)
+    return PushFollower(
+        ports,
+        system,
+        branch,
+        ChainOnScreen(screen, live=screen.is_terminal and not call.given.json),
+        call.given.command,
+        pause=call.surroundings.pause,
+        monotonic=call.surroundings.monotonic,
+    )
 
 
 def _print_pushed(

@@ -33,7 +33,7 @@ class Place:
 
     def run(self, *words: str) -> Ended:
         variables = {"TIDEGATE_CHECKOUT": str(ROOT), "TIDEGATE_STATE_DIR": str(self.checkout.state)}
-        return CommandLine(variables, ROOT).run("local", "push", *words)
+        return CommandLine(variables, ROOT).run("local", "push", "--no-wait", *words)
 
     def register(self, system: str, *, build: bool = True) -> None:
         project = {"build": {"project": f"{system}-build"}} if build else {}
