@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tidegate.domain.errors import NotFoundError, RefusalError
-from tidegate.domain.manifest import EnvironmentView, parse_manifest
+from tidegate.domain.manifest import EnvironmentView
 from tidegate.domain.plan import (
     DEPLOYMENT_TAG,
     Plan,
@@ -26,6 +26,7 @@ from tidegate.ledger.records import Ledger
 from tidegate.ports import Ports, TaskDefinition
 from tidegate.steps.gates import scan_refusal
 from tidegate.steps.images import ResolvedImage, resolve_images, wanted_of_release
+from tidegate.steps.routing import read_place
 from tidegate.steps.services import Busy, ServiceFacts, read_services
 
 
@@ -52,21 +53,7 @@ class Proposal:
 
 def environment_of(ports: Ports, system: str, environment: str) -> EnvironmentView:
     """The registered manifest's view of one environment, or a refusal that says how to register it."""
-    data = ports.registry.manifest(system, environment)
-    if data is None:
-        raise NotFoundError(
-            f"system {system} is not registered in environment {environment}",
-            field="system",
-            hint=f"tidegate apply --environment {environment}",
-        )
-    manifest = parse_manifest(data)
-    if environment not in manifest.environments:
-        raise NotFoundError(
-            f"the registered manifest of {system} has no environment {environment}",
-            field="environment",
-            hint=f"it has {', '.join(sorted(manifest.environments))}",
-        )
-    return manifest.for_environment(environment)
+    return read_place(ports, system, environment).manifest.for_environment(environment)
 
 
 def propose_deploy(ports: Ports, request: DeployRequest) -> Proposal:

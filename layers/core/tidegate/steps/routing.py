@@ -61,7 +61,7 @@ def read_place(ports: Ports, system: str, environment: str) -> Place:
     if environment not in manifest.environments:
         raise NotFoundError(
             f"the registered manifest of {system} has no environment {environment}",
-            field="environments",
+            field="environment",
             hint=f"it has {', '.join(sorted(manifest.environments))}",
         )
     return Place(system, environment, manifest)
