@@ -9,6 +9,7 @@ from tidegate_local import base_image, engine
 from tests.integration.local.building_project import phases
 from tests.integration.local.image_shop import Shop, exported
 from tests.support.embedded import Cloud
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.emulator, pytest.mark.docker]
 
@@ -36,7 +37,13 @@ def test_a_pushed_commit_becomes_an_image_that_runs(shop: Shop, host: str) -> No
     assert exported(ended)["TIDEGATE_DIGEST"] == digest
     registry = shop.cloud.endpoint_url.removeprefix("http://")
     with engine.connected(host) as docker:
-        printed = docker.containers.run(f"{registry}/{shop.name}@{digest}", remove=True)
+        container = docker.containers.run(f"{registry}/{shop.name}@{digest}", detach=True)
+        try:
+            assert container.wait(timeout=30)["StatusCode"] == 0
+            # The engine may write the last line of a container a moment after its end.
+            printed = wait_until(container.logs, what="what the container printed")
+        finally:
+            container.remove()
         labels = docker.images.get(f"{registry}/{shop.name}@{digest}").labels
     assert printed == b"hello"
     assert labels["org.opencontainers.image.revision"] == commit

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 PAUSE_SECONDS = 0.05
+EXEC_SECONDS = 2.0
 ORDERLY_SECONDS = 10.0
 _PROC = Path("/proc")
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
@@ -147,14 +148,20 @@ def _reap(pid: int) -> None:
 def _command(pid: int) -> str:
     """The command line of a live process; empty for none, and for a zombie."""
     if _PROC.is_dir():
-        try:
-            return (_PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            return ""
+        # One that has just begun has none yet: exec lets its caller go on a moment before it is written.
+        wait_until(lambda: bool(_written(pid)) or _group_of(_PROC / str(pid)) is None, seconds=EXEC_SECONDS)
+        return _written(pid)
     listed = subprocess.run(
         ["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
     return listed.stdout.strip()
+
+
+def _written(pid: int) -> str:
+    try:
+        return (_PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
 
 
 def _group_of(entry: Path) -> int | None:

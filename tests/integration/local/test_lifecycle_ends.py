@@ -195,7 +195,12 @@ def test_up_that_is_interrupted_leaves_nothing(
 ) -> None:
     port = free_port()
     starting = tidegate.start("local", "up", "--port", str(port))
-    wait_until((state / "cloud.json").exists, what="the server to be started", seconds=30)
+
+    def begun() -> bool:
+        assert starting.poll() is None, starting.communicate()
+        return (state / "cloud.json").exists()
+
+    wait_until(begun, what="the server to be started", seconds=60)
     starting.send_signal(number)
     starting.communicate(timeout=30)
     assert starting.returncode in (130, 143)
