@@ -20,8 +20,8 @@ from tidegate.ports import Execution, Ports
 from tidegate.steps.build_report import document as document_of
 
 from tidegate_cli.build_starting import BuildStarted
-from tidegate_cli.failures import REFUSED, TIMED_OUT, UNEXPECTED, CommandError
-from tidegate_cli.polling import LAST_STEP_SECONDS, LAST_WRITE_SECONDS, Watch, poll
+from tidegate_cli.failures import REFUSED
+from tidegate_cli.polling import LAST_STEP_SECONDS, LAST_WRITE_SECONDS, Watch, poll, timed_out, unrecorded
 
 # A failed build changed nothing: FailedClean's code.
 _FAILED = 10
@@ -75,7 +75,7 @@ class BuildFollower:
         """
         return poll(
             lambda elapsed: self._look(show, elapsed),
-            ran_out=lambda: _ran_out(self._run, self._follow_up),
+            ran_out=lambda: timed_out(f"build {self._run.build}", self._run.to_json(), self._follow_up),
             timeout=timeout,
             pause=pause,
             monotonic=monotonic,
@@ -96,7 +96,7 @@ class BuildFollower:
             return document
         if build is None:
             if self._unrecorded.seconds(stopped is not None, elapsed) > LAST_WRITE_SECONDS:
-                raise _never_recorded(self._run, stopped or "")
+                raise unrecorded(self._run.build, stopped or "", "nothing was built", self._run.to_json())
             return None
         waited = self._ending.seconds(ended, elapsed)
         if ended and (execution is None or stopped is not None or waited > LAST_STEP_SECONDS):
@@ -124,25 +124,5 @@ class BuildFollower:
 
 
 def build_exit_code(document: dict[str, Any]) -> int:
-    """0 for Built and NoChange, 10 for Failed, 30 for Refused."""
+    """0 for Built and NoChange, 10 for Failed, 30 for Refused, 40 for Superseded."""
     return _EXIT_CODES[BuildOutcome(document["outcome"])]
-
-
-def _ran_out(run: BuildStarted, follow_up: str) -> CommandError:
-    return CommandError(
-        f"--timeout ran out: build {run.build} goes on",
-        code="timeout",
-        exit_code=TIMED_OUT,
-        hint=follow_up,
-        more=run.to_json(),
-    )
-
-
-def _never_recorded(run: BuildStarted, status: str) -> CommandError:
-    return CommandError(
-        f"execution {run.build} ended as {status} before it had begun: nothing was built",
-        code="not_recorded",
-        exit_code=UNEXPECTED,
-        hint="start it again",
-        more=run.to_json(),
-    )

@@ -16,8 +16,7 @@ from tidegate.domain.outcome import Outcome
 from tidegate.ledger.records import Ledger
 from tidegate.ports import Execution, Ports
 
-from tidegate_cli.failures import TIMED_OUT, UNEXPECTED, CommandError
-from tidegate_cli.polling import LAST_STEP_SECONDS, LAST_WRITE_SECONDS, Watch, poll
+from tidegate_cli.polling import LAST_STEP_SECONDS, LAST_WRITE_SECONDS, Watch, poll, timed_out, unrecorded
 from tidegate_cli.starting import Run
 
 
@@ -58,7 +57,9 @@ class Follower:
         has not answered for a while; the run goes on in both cases."""
         return poll(
             lambda elapsed: self._look(show, elapsed),
-            ran_out=lambda: _ran_out(self._run, self._follow_up),
+            ran_out=lambda: timed_out(
+                f"deployment {self._run.deployment}", self._run.to_json(), self._follow_up
+            ),
             timeout=timeout,
             pause=pause,
             monotonic=monotonic,
@@ -87,7 +88,7 @@ class Follower:
             return document
         if deployment is None:
             if self._unrecorded.seconds(stopped is not None, elapsed) > LAST_WRITE_SECONDS:
-                raise _never_recorded(run, stopped or "")
+                raise unrecorded(run.deployment, stopped or "", "nothing was changed", run.to_json())
             return None
         waited = self._ending.seconds(ended, elapsed)
         if ended and (execution is None or stopped is not None or waited > LAST_STEP_SECONDS):
@@ -118,23 +119,3 @@ def _document(execution: Execution | None) -> dict[str, Any] | None:
     except (ValueError, TypeError, KeyError):
         return None
     return dict(document)
-
-
-def _ran_out(run: Run, follow_up: str) -> CommandError:
-    return CommandError(
-        f"--timeout ran out: deployment {run.deployment} goes on",
-        code="timeout",
-        exit_code=TIMED_OUT,
-        hint=follow_up,
-        more=run.to_json(),
-    )
-
-
-def _never_recorded(run: Run, status: str) -> CommandError:
-    return CommandError(
-        f"execution {run.deployment} ended as {status} before it had begun: nothing was changed",
-        code="not_recorded",
-        exit_code=UNEXPECTED,
-        hint="start it again",
-        more=run.to_json(),
-    )

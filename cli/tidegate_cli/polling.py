@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tidegate.domain.errors import TransientError
 
-from tidegate_cli.failures import CommandError
+from tidegate_cli.failures import TIMED_OUT, UNEXPECTED, CommandError
 
 POLL_SECONDS = 1.0
 # A function that runs when its execution is stopped may still write; it ends within its time-out of 30 s.
@@ -63,3 +63,25 @@ def poll(
             raise ran_out()
         left = POLL_SECONDS if timeout is None else min(POLL_SECONDS, timeout - elapsed)
         pause(max(0.0, left))
+
+
+def timed_out(what: str, started: Mapping[str, Any], follow_up: str) -> CommandError:
+    """`what` is "deployment …" or "build …", `started` the document of its start."""
+    return CommandError(
+        f"--timeout ran out: {what} goes on",
+        code="timeout",
+        exit_code=TIMED_OUT,
+        hint=follow_up,
+        more=dict(started),
+    )
+
+
+def unrecorded(execution: str, status: str, nothing: str, started: Mapping[str, Any]) -> CommandError:
+    """An execution that ended as `status` before it wrote anything; `nothing` says what did not happen."""
+    return CommandError(
+        f"execution {execution} ended as {status} before it had begun: {nothing}",
+        code="not_recorded",
+        exit_code=UNEXPECTED,
+        hint="start it again",
+        more=dict(started),
+    )
