@@ -14,6 +14,7 @@ from tidegate_local.codecommit.repositories import InvalidNameError, NoSuchRepos
 from tidegate_local.faults import Fault, FaultBoard
 from tidegate_local.mends import Installed
 from tidegate_local.settings import Settings
+from tidegate_local.states.holds import HOLDS, Hold
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -43,6 +44,16 @@ class SilenceRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     source: Annotated[str, Field(pattern=r"^aws\.[a-z0-9]+$")]
+
+
+class HoldRequest(BaseModel):
+    """The body of `PUT /_tidegate/holds` and of DELETE."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    machine: Annotated[str, Field(min_length=1)]
+    state: Annotated[str, Field(min_length=1)]
+    system: Annotated[str, Field(min_length=1)] | None = None
 
 
 class RefusedError(Exception):
@@ -82,10 +93,10 @@ class Control:
                 return 200, {"cleared": cleared}
             case "POST", ["pushes"]:
                 return 200, {"told": self._report_push(body)}
-            case "GET", ["silence", source]:
-                return 200, {"swallowed": self.installed.silence.swallowed(source)}
-            case "PUT" | "DELETE", ["silence"]:
-                return 200, self._silence(method, body)
+            case ("GET", ["silence", _]) | ("PUT" | "DELETE", ["silence"]):
+                return 200, self._silence(method, path.rpartition("/")[2], body)
+            case "GET" | "PUT" | "DELETE", ["holds"]:
+                return 200, self._hold(method, body)
             case "POST", ["shutdown"]:
                 self.shut_down()
                 return 202, {}
@@ -130,7 +141,9 @@ class Control:
             message = f"There is no repository {push.repository}."
             raise RefusedError(404, "NoSuchRepository", message, "repository") from error
 
-    def _silence(self, method: str, body: bytes) -> dict[str, Any]:
+    def _silence(self, method: str, named: str, body: bytes) -> dict[str, Any]:
+        if method == "GET":
+            return {"swallowed": self.installed.silence.swallowed(named)}
         try:
             source = SilenceRequest.model_validate(_json(body)).source
         except ValidationError as error:
@@ -139,6 +152,18 @@ class Control:
             self.installed.silence.begin(source)
             return {}
         return {"swallowed": self.installed.silence.end(source)}
+
+    def _hold(self, method: str, body: bytes) -> dict[str, Any]:
+        if method == "GET":
+            return {"held": HOLDS.standing()}
+        try:
+            hold = Hold(**HoldRequest.model_validate(_json(body)).model_dump())
+        except ValidationError as error:
+            raise _refused("InvalidHold", error) from error
+        if method == "PUT":
+            HOLDS.set(hold)
+            return {}
+        return {"released": HOLDS.release(hold)}
 
     def _set_fault(self, service: str, body: bytes) -> dict[str, Any]:
         try:

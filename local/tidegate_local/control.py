@@ -96,6 +96,26 @@ class Control:
         swallowed: list[dict[str, Any]] = self._call("DELETE", "silence", {"source": source})["swallowed"]
         return swallowed
 
+    def hold(self, machine: str, state: str, system: str | None = None) -> None:
+        """Executions of the state machine `<stack>-<machine>` stand still in `state` from now on.
+
+        The state has been entered, as the history shows, and has done nothing. With a system, only executions
+        whose input has it as `system`. States inside a Map or Parallel count. Holding twice is holding once.
+        """
+        self._call("PUT", "holds", {"machine": machine, "state": state, "system": system})
+
+    def held(self) -> list[dict[str, Any]]:
+        """Who stands there: `{"machine", "state", "execution", "system"}`, an entry for each iteration."""
+        held: list[dict[str, Any]] = self._call("GET", "holds")["held"]
+        return held
+
+    def release(self, machine: str, state: str, system: str | None = None) -> bool:
+        """Take back a `hold` with the same arguments, so that they go on; False if there was none."""
+        released: bool = self._call(
+            "DELETE", "holds", {"machine": machine, "state": state, "system": system}
+        )["released"]
+        return released
+
     def shut_down(self) -> None:
         """Ask the process to end; it answers before it does."""
         self._call("POST", "shutdown")

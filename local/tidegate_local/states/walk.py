@@ -14,6 +14,7 @@ from ministack.services import stepfunctions as sfn
 
 from tidegate_local.states import lifetime
 from tidegate_local.states.history import add_event
+from tidegate_local.states.holds import HOLDS
 
 LARGEST_STATE_OUTPUT = 262_144
 
@@ -31,6 +32,7 @@ def walk(states: dict[str, Any], start_at: str, state_input: Json, execution: Js
         ctx["State"] = {"Name": name, "EnteredTime": now_iso(), "RetryCount": 0}
         entered = {"name": name, "input": json.dumps(state_input)}
         add_event(execution, f"{state['Type']}StateEntered", {"stateEnteredEventDetails": entered})
+        HOLDS.stand(ctx)
         if state["Type"] == "Fail":
             raise sfn._ExecutionError(*sfn._fail_state_error(state, state_input, ctx))
         state_input, following = _run(state, state_input, execution, ctx)
