@@ -20,6 +20,7 @@ from tidegate_local.faults import FaultBoard
 from tidegate_local.mends import (
     async_invocation,
     error_names,
+    function_url_identity,
     iam_resources,
     image_scans,
     missing_images,
@@ -36,6 +37,7 @@ from tidegate_local.states import engine as states
 REGISTRY: dict[str, Callable[[], None]] = {
     "async_invocation": async_invocation.install,
     "error_names": error_names.install,
+    "function_url_identity": function_url_identity.install,
     "iam_resources": iam_resources.install,
     "image_scans": image_scans.install,
     "missing_images": missing_images.install,
