@@ -14,6 +14,7 @@ from tidegate_local.states import (
     executions,
     history,
     lifetime,
+    redrives,
     retries,
     run_task,
     task,
@@ -73,6 +74,7 @@ def _sleep(seconds: float) -> None:
 PARTS: dict[str, Callable[[Engine], object]] = {
     "states.tokens": lambda engine: tokens.SendTask(engine.book),
     "states.executions": lambda engine: executions.install(engine.running),
+    "states.redrives": lambda engine: redrives.install(engine.running),
     "states.children": lambda engine: children.install(engine.running),
     "states.run_task": lambda _: run_task.install(),
     "states.task": _task,

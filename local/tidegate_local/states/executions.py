@@ -8,11 +8,14 @@ MiniStack: refuses any known name, knows no time-out of a machine, lets the thre
 run on and overwrites ABORTED with what comes of them.
 """
 
+import contextvars
+import copy
 import json
 import logging
 import re
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from ministack.core.responses import (
@@ -43,6 +46,19 @@ END_EVENTS = {
 }
 
 
+_PLACE = "_place"  # in MiniStack's record of the execution: with another of the same name, it is gone
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The state that an execution was in last, and what is needed to enter it again."""
+
+    definition: dict[str, Any]
+    state: str
+    given: Any
+    variables: dict[str, Any]
+
+
 class Executions:
     """The executions that run, by ARN."""
 
@@ -65,10 +81,16 @@ class Executions:
         if not running:
             act()
 
-    def end(self, execution: dict[str, Any], status: str, **outcome: str | None) -> bool:
-        """Write how it ended and end what runs in it; False if it had ended before."""
+    def end(
+        self,
+        execution: dict[str, Any],
+        status: str,
+        attempt: lifetime.Lifetime | None = None,
+        **outcome: str | None,
+    ) -> bool:
+        """Write how it ended and end what runs in it; False if it, or this attempt of it, had ended before."""
         with self._lock:
-            if execution["status"] != "RUNNING":
+            if execution["status"] != "RUNNING" or (attempt is not None and attempt.over):
                 return False
             execution.update(status=status, stopDate=now_iso(), **outcome)
             kind, key = END_EVENTS[status]
@@ -113,28 +135,52 @@ class Executions:
 
     def run(self, arn: str) -> None:
         """Walk the machine; the body of the execution's thread."""
-        execution = sfn._executions.get(arn)
-        if execution is None:
-            return
-        lifetime.enter(self.lifetime_of(arn))
+        with self._lock:
+            execution = sfn._executions.get(arn)
+            if execution is None or execution["status"] != "RUNNING":
+                return
+            attempt = self.lifetime_of(arn)
+        self._attempt(execution, attempt)
+
+    def redrive(self, execution: dict[str, Any]) -> None:
+        """Let one that has ended without success go on from the state that it was in. Does not ask whether it may."""
+        with self._lock:
+            execution.update(status="RUNNING", stopDate=None, output=None, redriveDate=now_iso())
+            execution["redriveCount"] = execution.get("redriveCount", 0) + 1
+            for key in ("error", "cause"):
+                execution.pop(key, None)
+            details = {"executionRedrivenEventDetails": {"redriveCount": execution["redriveCount"]}}
+            add_event(execution, "ExecutionRedriven", details)
+            attempt = self.lifetime_of(execution["executionArn"])
+        sfn._emit_execution_status_event(execution)
+        run = contextvars.copy_context().run
+        threading.Thread(target=run, args=(self._attempt, execution, attempt), daemon=True).start()
+
+    def _attempt(self, execution: dict[str, Any], attempt: lifetime.Lifetime) -> None:
+        lifetime.enter(attempt)
         try:
-            output = self._walk(execution)
+            output = self._walk(execution, attempt)
         except lifetime.EndedError:
             return
         except sfn._ExecutionError as error:
-            self.end(execution, "FAILED", error=error.error, cause=error.cause)
+            self.end(execution, "FAILED", attempt, error=error.error, cause=error.cause)
         except Exception as error:
-            logger.exception("execution %s broke", arn)
-            self.end(execution, "FAILED", error="States.Runtime", cause=f"{type(error).__name__}: {error}")
+            logger.exception("execution %s broke", execution["executionArn"])
+            cause = f"{type(error).__name__}: {error}"
+            self.end(execution, "FAILED", attempt, error="States.Runtime", cause=cause)
         else:
-            self.end(execution, "SUCCEEDED", output=json.dumps(output))
+            self.end(execution, "SUCCEEDED", attempt, output=json.dumps(output))
 
-    def _walk(self, execution: dict[str, Any]) -> Any:
+    def _walk(self, execution: dict[str, Any], attempt: lifetime.Lifetime) -> Any:
         machine = sfn._state_machines.get(execution["stateMachineArn"])
         if machine is None:
             raise sfn._ExecutionError("StateMachineDeleted", "State machine no longer exists")
-        definition = json.loads(machine["definition"])
         given = json.loads(execution["input"])
+        place: Place | None = execution.get(_PLACE)
+        if place is None:
+            definition = json.loads(machine["definition"])
+            place = Place(definition, definition["StartAt"], given, {})
+        definition = place.definition
         ctx = {
             "QueryLanguage": definition.get("QueryLanguage", "JSONPath"),
             "Execution": {
@@ -143,14 +189,24 @@ class Executions:
                 "Name": execution["name"],
                 "RoleArn": machine["roleArn"],
                 "StartTime": execution["startDate"],
-                "RedriveCount": 0,
+                "RedriveCount": execution.get("redriveCount", 0),
+                **({"RedriveTime": execution["redriveDate"]} if "redriveDate" in execution else {}),
             },
             "StateMachine": {"Id": execution["stateMachineArn"], "Name": machine["name"]},
-            "variables": {},
+            "variables": copy.deepcopy(place.variables),
         }
+
+        def entering(state: str, state_input: Any) -> None:
+            with self._lock:
+                # The thread of an attempt that was stopped may come by after the next one has begun.
+                attempt.check()
+                execution[_PLACE] = Place(
+                    definition, state, copy.deepcopy(state_input), copy.deepcopy(ctx["variables"])
+                )
+
         seconds = definition.get("TimeoutSeconds")
         timer = (
-            threading.Timer(seconds, self._time_out, (execution, get_account_id(), get_region()))
+            threading.Timer(seconds, self._time_out, (execution, attempt, get_account_id(), get_region()))
             if seconds
             else None
         )
@@ -158,14 +214,17 @@ class Executions:
             timer.daemon = True
             timer.start()
         try:
-            return walk(definition["States"], definition["StartAt"], given, execution, ctx)
+            given = copy.deepcopy(place.given)
+            return walk(definition["States"], place.state, given, execution, ctx, entering)
         finally:
             if timer:
                 timer.cancel()
 
-    def _time_out(self, execution: dict[str, Any], account: str, region: str) -> None:
+    def _time_out(
+        self, execution: dict[str, Any], attempt: lifetime.Lifetime, account: str, region: str
+    ) -> None:
         with request_scope(account, region):
-            self.end(execution, "TIMED_OUT", error="States.Timeout")
+            self.end(execution, "TIMED_OUT", attempt, error="States.Timeout")
 
 
 def install(executions: Executions) -> None:

@@ -21,14 +21,25 @@ LARGEST_STATE_OUTPUT = 262_144
 Json = Any
 
 
-def walk(states: dict[str, Any], start_at: str, state_input: Json, execution: Json, ctx: Json) -> Json:
-    """Run from `start_at` to an end; its output. Raises `_ExecutionError`, `EndedError`."""
+def walk(
+    states: dict[str, Any],
+    start_at: str,
+    state_input: Json,
+    execution: Json,
+    ctx: Json,
+    entering: Callable[[str, Json], None] = lambda _name, _given: None,
+) -> Json:
+    """Run from `start_at` to an end; its output. Raises `_ExecutionError`, `EndedError`.
+
+    `entering` is told each state's name and input before the state is entered.
+    """
     name: str | None = start_at
     while name is not None:
         lifetime.current().check()
         state = states.get(name)
         if state is None:
             raise sfn._ExecutionError("States.Runtime", f"State '{name}' not found in definition")
+        entering(name, state_input)
         ctx["State"] = {"Name": name, "EnteredTime": now_iso(), "RetryCount": 0}
         entered = {"name": name, "input": json.dumps(state_input)}
         add_event(execution, f"{state['Type']}StateEntered", {"stateEnteredEventDetails": entered})
