@@ -19,6 +19,7 @@ from tests.support.lookups import (
 )
 from tests.support.orchestration import FakeBus, FakeExecutions, FakeMetrics
 from tests.support.store import FakeStore
+from tests.support.web import FakeWeb
 
 __all__ = [
     "FakeAlarms",
@@ -35,6 +36,7 @@ __all__ = [
     "FakeService",
     "FakeSources",
     "FakeStore",
+    "FakeWeb",
     "FakeWebhookSecrets",
     "World",
 ]
@@ -56,11 +58,13 @@ class World:
     builds: FakeBuilds = field(init=False)
     containers: FakeContainers = field(init=False)
     executions: FakeExecutions = field(init=False)
+    web: FakeWeb = field(init=False)
 
     def __post_init__(self) -> None:
         self.builds = FakeBuilds(self.clock)
         self.containers = FakeContainers(self.clock)
         self.executions = FakeExecutions(self.clock)
+        self.web = FakeWeb(self.clock)
 
     @property
     def ports(self) -> Ports:
@@ -79,4 +83,5 @@ class World:
             metrics=self.metrics,
             clock=self.clock,
             webhook_secrets=self.webhook_secrets,
+            web=self.web,
         )

@@ -307,6 +307,28 @@ class WebhookSecrets(Protocol):
         """As they are now; None where they were read within the last minute."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Of an HTTP server: the status, the first 64 KiB of the body, and how many seconds it took to get both."""
+
+    status: int
+    body: bytes
+    seconds: float
+
+
+class Web(Protocol):
+    """Services that answer HTTP, and time that passes between two looks at one."""
+
+    def get(self, url: str, timeout: float) -> Answer:
+        """What is answered within `timeout` seconds, whatever its status; a redirect is not followed.
+
+        Raises TransientError, with a reason that tells neither the address nor what was sent, where nobody answers or
+        the answer is not HTTP.
+        """
+
+    def wait(self, seconds: float) -> None: ...
+
+
 class Metrics(Protocol):
     def count(self, name: str, value: float = 1, unit: str = "Count", **dimensions: str) -> None: ...
 
@@ -329,3 +351,4 @@ class Ports:
     metrics: Metrics
     clock: Clock
     webhook_secrets: WebhookSecrets
+    web: Web

@@ -16,6 +16,7 @@ from tidegate.adapters.dynamodb_store import DynamoDbStore
 from tidegate.adapters.ecr import EcrImages
 from tidegate.adapters.ecs import EcsContainers
 from tidegate.adapters.events import EventBridgeBus
+from tidegate.adapters.http import HttpWeb
 from tidegate.adapters.logs import CloudWatchLogs
 from tidegate.adapters.references import AwsReferences
 from tidegate.adapters.registry import SsmRegistry
@@ -67,6 +68,7 @@ def compose(settings: Settings, metrics: Metrics, clients: Clients) -> Ports:
         webhook_secrets=SecretsManagerWebhookSecrets(
             lambda: clients.client("secretsmanager"), settings.github_secret, clock, metrics
         ),
+        web=HttpWeb(),
     )
 
 
