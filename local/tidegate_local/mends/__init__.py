@@ -18,6 +18,7 @@ from tidegate_local.ecs.runtime import Simulated, TaskRuntime
 from tidegate_local.ecs.scheduler import Scheduler
 from tidegate_local.faults import FaultBoard
 from tidegate_local.mends import (
+    alarm_events,
     async_invocation,
     error_names,
     function_url_identity,
@@ -26,12 +27,13 @@ from tidegate_local.mends import (
     missing_images,
     registry_address,
     rule_dead_letters,
+    secret_events,
     table_settings,
     task_definitions,
     warm_functions,
 )
 from tidegate_local.settings import Settings
-from tidegate_local.silence import Silence
+from tidegate_local.silence import Deliver, Silence
 from tidegate_local.states import engine as states
 
 REGISTRY: dict[str, Callable[[], None]] = {
@@ -46,8 +48,13 @@ REGISTRY: dict[str, Callable[[], None]] = {
     "task_definitions": task_definitions.install,
     "warm_functions": warm_functions.install,
 }
+ANNOUNCING: dict[str, Callable[[Deliver], None]] = {
+    "alarm_events": alarm_events.install,
+    "secret_events": secret_events.install,
+}
+"""Those that put events on the bus, each unless its source is silent."""
 ECS, REGISTRY_ADDRESS = "ecs", "registry_address"
-NAMES = (ECS, REGISTRY_ADDRESS, *REGISTRY, *states.PARTS)
+NAMES = (ECS, REGISTRY_ADDRESS, *REGISTRY, *ANNOUNCING, *states.PARTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,9 @@ def install(settings: Settings, board: FaultBoard) -> Installed:
         registry_address.install(settings.registry)
     silence = Silence()
     deliver = silence.over(events.deliver)
+    for name, announcing in ANNOUNCING.items():
+        if name not in settings.without:
+            announcing(deliver)
     announce = functools.partial(deliver, account=settings.account, region=settings.region)
     outbox = Outbox(deliver, silent=not settings.ecs_events)
     scheduler = Scheduler(board, settings.pace, outbox, _runtime(settings))
