@@ -12,7 +12,7 @@ from tidegate.domain.lock import Lock
 from tidegate.domain.plan import ServicePlan
 from tidegate.domain.redaction import redacted
 from tidegate.domain.release import release_name
-from tidegate.steps.planning import Proposal
+from tidegate.steps.proposal import Proposal
 
 from tidegate_cli.environments import Standstill
 

@@ -93,14 +93,16 @@ class FakeContainers(Scripted):
         return self._register(content, tags)
 
     @recorded
-    def update_service(self, cluster: str, service: str, task_definition: str) -> EcsDeployment:
+    def update_service(
+        self, cluster: str, service: str, task_definition: str, *, force: bool = False
+    ) -> EcsDeployment:
         found = self.clusters.get(cluster, {}).get(service)
         if found is None or found.status != "ACTIVE":
             raise NotFoundError(f"ecs:UpdateService: there is no service {service} in {cluster}")
         wanted = self._find(task_definition)
         if wanted is None or not wanted.active:
             raise OutsideError(f"ecs:UpdateService: {task_definition} is not an active task definition")
-        if found.primary.task_definition == wanted.arn:
+        if found.primary.task_definition == wanted.arn and not force:
             return found.primary
         return self._start(found, wanted.arn)
 

@@ -113,6 +113,11 @@ class FakeAlarms(Scripted):
     def __init__(self) -> None:
         super().__init__()
         self.alarming: set[str] = set()
+        self.unknown: set[str] = set()
+
+    @recorded
+    def missing(self, names: Sequence[str]) -> list[str]:
+        return [name for name in dict.fromkeys(names) if name in self.unknown]
 
     @recorded
     def in_alarm(self, names: Sequence[str]) -> list[str]:

@@ -52,6 +52,10 @@ class FakeExecutions(Scripted):
         return self.executions.get(arn)
 
     @recorded
+    def named(self, machine: str, name: str) -> Execution | None:
+        return self.executions.get(self.arn(machine, name))
+
+    @recorded
     def succeed(self, token: str, output: Mapping[str, Any]) -> bool:
         if token not in self.waiting:
             return False

@@ -129,11 +129,13 @@ class Containers(Protocol):
     def register(self, content: Mapping[str, Any], tags: Mapping[str, str]) -> TaskDefinition:
         """A new revision with these fields (those that `domain.plan.shape` keeps) and tags."""
 
-    def update_service(self, cluster: str, service: str, task_definition: str) -> EcsDeployment:
+    def update_service(
+        self, cluster: str, service: str, task_definition: str, *, force: bool = False
+    ) -> EcsDeployment:
         """Start a rolling deployment; gives the PRIMARY deployment of the answer.
 
-        ECS starts none when the PRIMARY runs this task definition already: then that one is given. Raises
-        NotFoundError when there is no such active service.
+        ECS starts none when the PRIMARY runs this task definition already: then that one is given, unless `force`
+        wants new tasks all the same. Raises NotFoundError when there is no such active service.
         """
 
     def stopped_tasks(self, cluster: str, service: str, deployment_id: str) -> list[StoppedTask]:
@@ -224,6 +226,9 @@ class References(Protocol):
 
 
 class Alarms(Protocol):
+    def missing(self, names: Sequence[str]) -> list[str]:
+        """Those that CloudWatch does not know, in their order."""
+
     def in_alarm(self, names: Sequence[str]) -> list[str]:
         """Names of those CloudWatch alarms (metric or composite) that are in ALARM."""
 
@@ -284,6 +289,9 @@ class Executions(Protocol):
         """Start `deploy` or `rollback` under a name that is used only once."""
 
     def describe(self, arn: str) -> Execution | None: ...
+
+    def named(self, machine: str, name: str) -> Execution | None:
+        """The execution of this name of `deploy` or `rollback`, if there is one."""
 
     def succeed(self, token: str, output: Mapping[str, Any]) -> bool:
         """Answer a waiting task; False when nobody waits with that token any more."""

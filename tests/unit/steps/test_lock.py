@@ -24,7 +24,7 @@ def _take_over(shop: Shop, planned: Any, execution: str) -> Any:
 def test_a_free_lock_answers_its_own_token(shop: Shop) -> None:
     planned = shop.release(2)
     assert shop.acquire(planned, "t") == 1
-    assert shop.world.executions.answers["t"] == {"outcome": "Acquired", "fence": 1}
+    assert shop.world.executions.answers["t"] == {"outcome": "Acquired", "fence": 1, "document": None}
     assert [detail["deployment"] for detail in shop.world.bus.of("Deployment Started")] == [
         planned["deployment"]
     ]

@@ -41,6 +41,7 @@ def test_answers_itself_when_ecs_was_faster_than_the_token(rolling: tuple[Shop, 
     assert shop.roll(planned, "api", fence, token="second") == {
         "outcome": "Rolled",
         "reason": "the ECS deployment completed",
+        "smoke": None,
     }
 
 

@@ -72,12 +72,17 @@ class EcsContainers:
             answer = self._client().register_task_definition(**request)
         return _task_definition(answer["taskDefinition"], request.get("tags", []))
 
-    def update_service(self, cluster: str, service: str, task_definition: str) -> EcsDeployment:
+    def update_service(
+        self, cluster: str, service: str, task_definition: str, *, force: bool = False
+    ) -> EcsDeployment:
         action = "ecs:UpdateService"
         with asking(action):
             try:
                 answer = self._client().update_service(
-                    cluster=cluster, service=service, taskDefinition=task_definition
+                    cluster=cluster,
+                    service=service,
+                    taskDefinition=task_definition,
+                    forceNewDeployment=force,
                 )
             except ClientError as error:
                 if code_of(error) in _MISSING:

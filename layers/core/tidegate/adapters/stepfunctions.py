@@ -42,7 +42,7 @@ class StepFunctions:
             except ClientError as error:
                 if code_of(error) != "ExecutionAlreadyExists":
                     raise
-                return Started(f"{arn.replace(':stateMachine:', ':execution:', 1)}:{name}", new=False)
+                return Started(self._execution(machine, name), new=False)
         took = timedelta(seconds=time.monotonic() - began)
         earliest = _answered_at(answer["ResponseMetadata"]) - took - MARGIN
         return Started(answer["executionArn"], new=answer["startDate"] >= earliest)
@@ -57,6 +57,12 @@ class StepFunctions:
                 raise
         result = answer.get("output") or answer.get("cause")
         return Execution(arn, answer["status"], answer.get("stopDate"), result)
+
+    def named(self, machine: str, name: str) -> Execution | None:
+        return self.describe(self._execution(machine, name))
+
+    def _execution(self, machine: str, name: str) -> str:
+        return f"{self._prefix()}{machine}:{name}".replace(":stateMachine:", ":execution:", 1)
 
     def succeed(self, token: str, output: Mapping[str, Any]) -> bool:
         with asking("states:SendTaskSuccess"):

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
+from tidegate.domain.fields import EVENT_TRIGGER
+from tidegate.domain.lock import Rank
 from tidegate.domain.outcome import Outcome, OutcomeDocument
 from tidegate.domain.plan import Plan
 from tidegate.domain.rollout import Direction
@@ -21,16 +23,21 @@ class Phase(StrEnum):
     """Where a run stands; an open one that no execution carries any more is picked up by the sweep."""
 
     PLANNED = "Planned"
+    AWAITING_APPROVAL = "AwaitingApproval"
     QUEUED = "Queued"
     ROLLING = "Rolling"
+    BAKING = "Baking"
     COMPENSATING = "Compensating"
     ENDED = "Ended"
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """`request` is the input it was started with, `execution` the one that carries it now, `recoveries` how often
-    the sweep had to start another; `fence` is the one it holds the lock under, 0 before."""
+    """`request` is the input it was started with, `execution` the one that carries it now, `recoveries` how often the
+    sweep had to start another; `fence` is the one it holds the lock under, 0 before. `order` is where its release
+    stands among those that pushes brought (`domain.lock.Rank`), `queue` what the environment's manifest says of
+    others that wait, `approval` who must approve: nobody (None), a person (`required`), or one who is not the author
+    (`other`)."""
 
     id: str
     system: str
@@ -52,6 +59,27 @@ class Deployment:
     recoveries: int = 0
     finished_at: str | None = None
     services: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    order: str = ""
+    queue: str = "fifo"
+    approval: str | None = None
+
+    @property
+    def by_event(self) -> bool:
+        return self.trigger == EVENT_TRIGGER
+
+    @property
+    def restart(self) -> bool:
+        """Whether it starts services again as they are, and releases nothing."""
+        return "restart" in self.request
+
+    @property
+    def rank(self) -> Rank:
+        """Where it stands in the queue. A rollback goes first, and nothing takes its place."""
+        if self.machine is Machine.ROLLBACK:
+            return Rank(urgent=True)
+        if self.restart:
+            return Rank()
+        return Rank(order=(self.order if self.by_event else "") or self.id, by_event=self.by_event)
 
     @property
     def release_name(self) -> str | None:
@@ -134,9 +162,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class FailureReport:
-    """Why one service did not come up: `tasks` are `{"task", "reason", "stop_code", "container", "exit_code", "logs"}`
-    of those that stopped, newest first; `events` are lines of the service's own log, `alarms` names in ALARM,
-    `direction` tells a release that failed from a way back that failed."""
+    """Why one service did not come up: `tasks` are `{"task", "reason", "stop_code", "container", "exit_code",
+    "logs"}` of those that stopped, newest first; `events` are lines of the service's own log, `alarms` names in
+    ALARM, `direction` tells a release that failed from a way back that failed."""
 
     service: str
     reason: str
@@ -180,13 +208,15 @@ class FailureReport:
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """What an environment runs since its last success, under the fence of the run that wrote it."""
+    """What an environment runs since its last success, under the fence of the run that wrote it. `order` is that of
+    the latest push which was ever released there; it never falls (`domain.lock.Rank`)."""
 
     release: int
     deployment: str
     since: str
     fence: int
     services: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    order: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -195,8 +225,16 @@ class Current:
             "since": self.since,
             "fence": self.fence,
             "services": {key: dict(value) for key, value in self.services.items()},
+            "order": self.order,
         }
 
     @classmethod
     def from_json(cls, item: Mapping[str, Any]) -> Current:
-        return cls(item["release"], item["deployment"], item["since"], item["fence"], item["services"])
+        return cls(
+            item["release"],
+            item["deployment"],
+            item["since"],
+            item["fence"],
+            item["services"],
+            item.get("order", ""),
+        )

@@ -4,10 +4,12 @@ TidegateError
 ├── TransientError          try again: the same call may work in a moment
 │   └── ConflictError       somebody wrote first: read again, decide again
 ├── RefusalError            stop: nothing has changed, the reason is for a person
+│   ├── SupersededError     a later release took its place
 │   ├── BadInputError       a field of the request is wrong
 │   ├── BadManifestError    the manifest is wrong (see domain.manifest)
 │   └── NotFoundError       what was named does not exist
 ├── LostLockError           stop at once: another run owns the environment now
+├── AbortedError            stop and undo: a person took the deployment back
 └── OutsideError            page: AWS said no, and asking again will not help
 
 A refusal that a state machine expects travels as data (an outcome), not as an exception; these classes
@@ -55,6 +57,12 @@ class RefusalError(TidegateError):
     code = "refused"
 
 
+class SupersededError(RefusalError):
+    """A later release took the place of this one."""
+
+    code = "superseded"
+
+
 class BadInputError(RefusalError):
     """A field of a request, an event or a command is missing or wrong."""
 
@@ -77,6 +85,12 @@ class LostLockError(TidegateError):
     """The fence moved on: this run no longer owns the environment and must not change anything."""
 
     code = "lost_lock"
+
+
+class AbortedError(TidegateError):
+    """A person asked that the deployment is taken back: it must not succeed any more."""
+
+    code = "aborted"
 
 
 class OutsideError(TidegateError):

@@ -6,8 +6,8 @@ writers never both believe. The fence rises at every change of owner and the ite
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -80,8 +80,27 @@ class Lock:
 
 
 @dataclass(frozen=True, slots=True)
+class Rank:
+    """How a deployment stands among those that wait.
+
+    `order` is a ULID: of the build that a push started, else of the deployment itself, so that text compares as time;
+    empty for what takes part in no order (a rollback, a restart). `by_event` tells what nobody asked for by hand.
+    `urgent` goes before all that is not. `attempt` tells the attempts of one task apart, a later one is greater.
+    """
+
+    order: str = ""
+    by_event: bool = False
+    urgent: bool = False
+    attempt: str = ""
+
+    def beats(self, other: Rank) -> bool:
+        """Whether the other, older, is not released any more. What a person asked for gives way to a person only."""
+        return bool(other.order) and self.order > other.order and (other.by_event or not self.by_event)
+
+
+@dataclass(frozen=True, slots=True)
 class Waiter:
-    """A deployment in the queue; the smallest `seq` is next."""
+    """A deployment in the queue; the smallest `seq` is next, urgent ones before all others."""
 
     seq: int
     deployment: str
@@ -89,10 +108,27 @@ class Waiter:
     token: str
     reason: str
     since: str
+    rank: Rank = field(default_factory=Rank)
 
     def to_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        own = {name: getattr(self, name) for name in self.__slots__ if name != "rank"}
+        return own | {name: getattr(self.rank, name) for name in self.rank.__slots__}
 
     @classmethod
     def from_json(cls, item: Mapping[str, Any]) -> Waiter:
-        return cls(**{name: item[name] for name in cls.__slots__})
+        own = {name: item[name] for name in cls.__slots__ if name != "rank"}
+        return cls(**own, rank=rank_of(item))
+
+
+def rank_of(item: Mapping[str, Any]) -> Rank:
+    """The rank in an item of the table; what an older version wrote has none."""
+    return Rank(**{name: item[name] for name in Rank.__slots__ if name in item})
+
+
+def outranked(newcomer: Rank, others: Iterable[tuple[str, Rank]]) -> tuple[list[str], str | None]:
+    """Of (deployment, rank) that wait for one environment: those whose place `newcomer` takes, and the latest of those
+    that take its own."""
+    known = list(others)
+    beaten = [deployment for deployment, rank in known if newcomer.beats(rank)]
+    by = max(((rank.order, deployment) for deployment, rank in known if rank.beats(newcomer)), default=None)
+    return beaten, None if by is None else by[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from tidegate.domain.errors import NotFoundError
@@ -89,9 +90,10 @@ def _named(value: Any) -> bool:
 class ServicePlan:
     """One service's part.
 
-    `base` is the task definition whose shape the new revision takes, `previous` the one that runs and is gone
-    back to; `target` is known when an existing revision is to run (a rollback, an unchanged service), and None
-    when a new one is registered from `base` with `image` in `container`.
+    `restarts` is the ECS deployment that a restart takes the place of, with the same task definition. `smoke` is what
+    `steps.smoke` is asked once the service has rolled. `base` is the task definition whose shape the new revision
+    takes, `previous` the one that runs and is gone back to; `target` is known when an existing revision is to run (a
+    rollback, an unchanged service), and None when a new one is registered from `base` with `image` in `container`.
     """
 
     key: str
@@ -105,6 +107,8 @@ class ServicePlan:
     previous: str
     target: str | None
     changed: bool
+    restarts: str | None = None
+    smoke: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
@@ -115,9 +119,29 @@ class ServicePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Bake:
+    """How long the alarms are watched after the last wave."""
+
+    seconds: int
+    alarms: tuple[str, ...]
+
+    @property
+    def duration(self) -> timedelta:
+        return timedelta(seconds=self.seconds)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"seconds": self.seconds, "alarms": list(self.alarms)}
+
+    @classmethod
+    def from_json(cls, item: Mapping[str, Any]) -> Bake:
+        return cls(int(item["seconds"]), tuple(item["alarms"]))
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     cluster: str
     services: tuple[ServicePlan, ...]
+    bake: Bake | None = None
 
     @property
     def hash(self) -> str:
@@ -139,12 +163,21 @@ class Plan:
         return waves_of(self.changed)
 
     def to_json(self) -> dict[str, Any]:
-        return {"cluster": self.cluster, "services": [service.to_json() for service in self.services]}
+        return {
+            "cluster": self.cluster,
+            "services": [service.to_json() for service in self.services],
+            "bake": None if self.bake is None else self.bake.to_json(),
+        }
 
     @classmethod
     def from_json(cls, item: Mapping[str, Any]) -> Plan:
         services: Sequence[Mapping[str, Any]] = item["services"]
-        return cls(item["cluster"], tuple(ServicePlan.from_json(service) for service in services))
+        bake = item.get("bake")
+        return cls(
+            item["cluster"],
+            tuple(ServicePlan.from_json(service) for service in services),
+            None if bake is None else Bake.from_json(bake),
+        )
 
 
 def waves_of(services: Iterable[ServicePlan]) -> list[list[str]]:

@@ -37,13 +37,15 @@ def parse_release_name(text: str, *, field: str = "release") -> int:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """`digests` maps an image of the manifest to `sha256:…`; `created_at` is ISO 8601 in UTC."""
+    """`digests` maps an image of the manifest to `sha256:…`; `created_at` is ISO 8601 in UTC. `order` is where the push
+    that made it stands among others (`domain.lock.Rank`), empty where no push did."""
 
     system: str
     number: int
     digests: Mapping[str, str]
     commit: str | None = None
     created_at: str = ""
+    order: str = ""
 
     @property
     def name(self) -> str:

@@ -18,7 +18,18 @@ PREVIOUS = "previous"
 
 
 @dataclass(frozen=True, slots=True)
+class Restart:
+    """Of the services that take a secret whose current version somebody else changed; `at` is when, ISO 8601."""
+
+    secret: str
+    version: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeployRequest:
+    """`order` is a ULID that tells pushes apart by their time, where the sender knows it."""
+
     system: str
     environment: str
     commit: str | None = None
@@ -27,6 +38,8 @@ class DeployRequest:
     reason: str = ""
     actor: str = ""
     trigger: str = "person"
+    order: str = ""
+    restart: Restart | None = None
 
     @property
     def by_event(self) -> bool:
@@ -65,6 +78,7 @@ class Published:
     images: Mapping[str, ImageRequest]
     actor: str
     run_url: str | None
+    order: str = ""
 
     def hash(self, environment: str) -> str:
         named = {key: image.digest or "" for key, image in self.images.items()}
@@ -84,17 +98,24 @@ class Published:
             "reason": f"published by {self.run_url}" if self.run_url else "image published",
             "trigger": EVENT_TRIGGER,
         }
+        if self.order:
+            document["order"] = self.order
         return document if self.commit is None else {**document, "commit": self.commit}
 
 
 def parse_deploy(data: object) -> DeployRequest | RecoverRequest:
     fields = Fields(
         data,
-        {"system", "environment", "commit", "images", "release", "reason", "actor", "trigger", "recover"},
+        {
+            *("system", "environment", "commit", "images", "release", "reason", "actor", "trigger"),
+            *("order", "restart", "recover"),
+        },
     )
     system, environment = fields.system(), fields.key("environment")
     if fields.has("recover"):
         return RecoverRequest(system, environment, fields.deployment("recover"))
+    if fields.has("restart"):
+        return _restart(fields, system, environment)
     release = parse_release_name(fields.text("release")) if fields.has("release") else None
     images = fields.images()
     commit = fields.commit()
@@ -119,6 +140,25 @@ def parse_deploy(data: object) -> DeployRequest | RecoverRequest:
         fields.note("reason"),
         fields.note("actor"),
         fields.trigger(),
+        fields.deployment("order") if fields.has("order") else "",
+    )
+
+
+def _restart(fields: Fields, system: str, environment: str) -> DeployRequest:
+    for name in ("release", "images", "commit", "order"):
+        if fields.has(name):
+            raise BadInputError(
+                "a restart releases nothing", field=name, hint="give either restart, or what to release"
+            )
+    inner = Fields(fields.raw("restart"), {"secret", "version", "at"})
+    restart = Restart(inner.text("secret"), inner.text("version"), inner.text("at"))
+    return DeployRequest(
+        system,
+        environment,
+        reason=fields.note("reason"),
+        actor=fields.note("actor"),
+        trigger=fields.trigger(),
+        restart=restart,
     )
 
 

@@ -10,17 +10,9 @@ from typing import Final
 
 # `*` stands for any key. A field that has its default (approval: none, freeze: []) means nothing and is let through.
 NOT_BUILT: Final[tuple[tuple[str, ...], ...]] = (
-    ("services", "*", "smoke"),
     ("database",),
     ("migrations",),
     ("secrets",),
-    ("environments", "*", "runner"),
-    ("environments", "*", "approval"),
-    ("environments", "*", "freeze"),
-    ("environments", "*", "bake"),
     ("environments", "*", "guard"),
     ("environments", "*", "strategy"),
-    ("environments", "*", "queue"),
-    ("environments", "*", "after"),
-    ("environments", "*", "services", "*", "smoke"),
 )

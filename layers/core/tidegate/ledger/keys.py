@@ -9,6 +9,7 @@ from tidegate.ports import Key
 OPEN = "OPEN"
 DEPLOYMENTS = "DEPLOYMENT"
 BUILDS = "BUILD"
+COMMANDS = "COMMAND"
 
 
 def place(system: str, environment: str) -> str:
@@ -74,12 +75,34 @@ def lock(system: str, environment: str) -> Key:
     return Key(f"LOCK#{system}#{environment}", "LOCK")
 
 
-def waiter(system: str, environment: str, seq: int) -> Key:
-    return Key(f"LOCK#{system}#{environment}", f"WAIT#{seq:09d}")
+def waiter(system: str, environment: str, seq: int, urgent: bool = False) -> Key:
+    """The order of the keys is the order of the queue: `!` comes before every digit."""
+    return Key(f"LOCK#{system}#{environment}", f"WAIT#{'!' if urgent else ''}{seq:09d}")
+
+
+def approval(system: str, environment: str, deployment_id: str) -> Key:
+    return Key(f"LOCK#{system}#{environment}", f"APPROVAL#{deployment_id}")
+
+
+def abort(deployment_id: str) -> Key:
+    return Key(f"DEPLOYMENT#{deployment_id}", "ABORT")
+
+
+def freeze(system: str, environment: str) -> Key:
+    return Key(place(system, environment), "FREEZE")
+
+
+def command(system: str, environment: str, command_id: str) -> Key:
+    return Key(place(system, environment), f"COMMAND#{command_id}")
 
 
 def token(awaited: str, execution: str) -> Key:
     return Key(f"TOKEN#{awaited}", execution)
+
+
+def token_of(deployment_id: str, awaited: str, execution: str) -> Key:
+    """Under the deployment that waits: who stops it must find all that it waits for."""
+    return Key(f"DEPLOYMENT#{deployment_id}", f"TOKEN#{awaited}#{execution}")
 
 
 def seen(hash_: str) -> Key:

@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tidegate.domain.errors import ConflictError
-from tidegate.domain.lock import Lock, Waiter
+from tidegate.domain.lock import Lock, Rank, Waiter
 from tidegate.ledger import keys
 from tidegate.ledger.time import iso
-from tidegate.ports import Check, Clock, ConditionFailedError, Delete, Item, Put, Store, Write
+from tidegate.ports import Check, Clock, ConditionFailedError, Delete, Item, Key, Put, Store, Write
 
 # How often a writer reads again after losing to another before it lets Step Functions back off.
 _ATTEMPTS = 8
@@ -49,9 +49,18 @@ class Locks:
         return [Waiter.from_json(item) for item in self._store.query(pk, "WAIT#")]
 
     def acquire(
-        self, system: str, environment: str, deployment: str, execution: str, token: str, reason: str
+        self,
+        system: str,
+        environment: str,
+        deployment: str,
+        execution: str,
+        token: str,
+        reason: str,
+        rank: Rank | None = None,
     ) -> Acquired | Queued:
-        """Take the lock, or a place in the queue under `token`. Doing it twice gives the same place."""
+        """Take the lock, or a place in the queue under `token`. Doing it twice gives the same place; an attempt that
+        comes behind a later one of the same task leaves that one's token where it is."""
+        rank = rank or Rank()
         for _ in range(_ATTEMPTS):
             lock = self.read(system, environment)
             if lock.held_by(deployment):
@@ -61,6 +70,8 @@ class Locks:
             now = iso(self._clock.now())
             writes: list[Write]
             result: Acquired | Queued
+            if mine is not None and rank.attempt < mine.rank.attempt:
+                return Queued(mine.seq, queue.index(mine) + 1, lock.owner or "")
             if lock.free and (not queue or queue[0] is mine):
                 taken = lock.acquired(deployment, execution, reason, now)
                 writes = [self._put(taken, lock)]
@@ -69,7 +80,7 @@ class Locks:
                 result = Acquired(taken.fence)
             elif mine is not None:
                 # A retried task comes with a new token; the old one is void.
-                again = Waiter(mine.seq, deployment, execution, token, reason, mine.since)
+                again = Waiter(mine.seq, deployment, execution, token, reason, mine.since, rank)
                 writes = [
                     self._enqueue(system, environment, again, {"deployment": deployment}),
                     self._unchanged(lock),
@@ -80,12 +91,13 @@ class Locks:
                 self._pass_on(lock, queue[0])
                 continue
             else:
-                waiter = Waiter(lock.next_seq, deployment, execution, token, reason, now)
+                waiter = Waiter(lock.next_seq, deployment, execution, token, reason, now, rank)
                 writes = [
                     self._put(lock.joined(), lock),
                     self._enqueue(system, environment, waiter, {"pk": None}),
                 ]
-                result = Queued(waiter.seq, len(queue) + 1, lock.owner or "")
+                before = [known for known in queue if known.rank.urgent or not rank.urgent]
+                result = Queued(waiter.seq, len(before) + 1, lock.owner or "")
             if self._carried_out(writes):
                 return result
         raise ConflictError(f"the lock of {system}/{environment} changes faster than it can be read")
@@ -166,7 +178,7 @@ class Locks:
         handed = lock.handed_to(waiter, iso(self._clock.now()))
         # With its token: a waiter that has come back with another one would be told where it no longer listens.
         still = {"deployment": waiter.deployment, "token": waiter.token}
-        taken_off = Delete(keys.waiter(lock.system, lock.environment, waiter.seq), still)
+        taken_off = Delete(_key(lock.system, lock.environment, waiter), still)
         return handed if self._carried_out([self._put(handed, lock), taken_off]) else None
 
     def _put(self, lock: Lock, read: Lock) -> Put:
@@ -188,10 +200,10 @@ class Locks:
             "system": system,
             "environment": environment,
         }
-        return Put(keys.waiter(system, environment, waiter.seq), item, expect)
+        return Put(_key(system, environment, waiter), item, expect)
 
     def _remove(self, system: str, environment: str, waiter: Waiter) -> Delete:
-        return Delete(keys.waiter(system, environment, waiter.seq), {"deployment": waiter.deployment})
+        return Delete(_key(system, environment, waiter), {"deployment": waiter.deployment})
 
     def _carried_out(self, writes: list[Write]) -> bool:
         try:
@@ -199,6 +211,10 @@ class Locks:
         except ConditionFailedError:
             return False
         return True
+
+
+def _key(system: str, environment: str, waiter: Waiter) -> Key:
+    return keys.waiter(system, environment, waiter.seq, waiter.rank.urgent)
 
 
 def fenced(system: str, environment: str, deployment: str, fence: int) -> Check:

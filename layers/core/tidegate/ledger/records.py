@@ -12,8 +12,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from tidegate.domain.deployment import Current, Deployment, FailureReport, Line, Phase, Rollout
-from tidegate.domain.errors import ConflictError, LostLockError
+from tidegate.domain.deployment import Current, Deployment, FailureReport, Line, Machine, Phase, Rollout
+from tidegate.domain.errors import AbortedError, ConflictError, LostLockError
 from tidegate.domain.outcome import Outcome
 from tidegate.domain.release import Release, Standing, Verdict, release_hash
 from tidegate.domain.rollout import Direction
@@ -60,7 +60,7 @@ class Ledger:
     def open_items(self) -> list[Item]:
         """Everything that is under way or waited for, oldest first: what the sweep looks after.
 
-        Each has a `type`: deployment, lock, waiter or token.
+        Each has a `type`: deployment, build, lock, waiter, token or abort.
         """
         return list(self._store.query_kind(keys.OPEN))
 
@@ -100,7 +100,10 @@ class Ledger:
         also: Sequence[Write] = (),
         lines: Sequence[Line] = (),
     ) -> Deployment:
-        """End a deployment, once: whoever comes second gets the outcome that was recorded first."""
+        """End a deployment, once: whoever comes second gets the outcome that was recorded first.
+
+        Raises AbortedError where it would not end as failed and a person has asked to take it back.
+        """
         ended = replace(
             deployment,
             phase=Phase.ENDED,
@@ -117,12 +120,18 @@ class Ledger:
             *(line_write(deployment.id, line, number) for number, line in enumerate(lines)),
             line_write(deployment.id, last, len(lines)),
         ]
+        abortable = deployment.machine is Machine.DEPLOY and not outcome.failed
+        if abortable:
+            # The last write: whether an abort came before the end is decided here, once.
+            writes.append(Check(keys.abort(deployment.id), {"pk": None}))
         try:
             self._write(deployment, writes, fence)
         except LostLockError:
             known = self.deployment(deployment.system, deployment.environment, deployment.id)
             if known is not None and known.outcome is not None:
                 return known
+            if abortable and self._store.get(keys.abort(deployment.id)) is not None:
+                raise AbortedError(f"deployment {deployment.id} is to be taken back") from None
             raise
         return ended
 
@@ -184,7 +193,9 @@ class Ledger:
         known = self._store.get(keys.release_hash(system, release_hash(commit, digests)))
         return None if known is None else self.release(system, known["number"])
 
-    def ensure_release(self, system: str, commit: str | None, digests: Mapping[str, str]) -> Release:
+    def ensure_release(
+        self, system: str, commit: str | None, digests: Mapping[str, str], order: str = ""
+    ) -> Release:
         """The release with this content, recorded now if it is new; numbers rise by one."""
         for _ in range(_ATTEMPTS):
             known = self.release_of(system, commit, digests)
@@ -192,7 +203,7 @@ class Ledger:
                 return known
             newest = next(self._store.query(f"SYSTEM#{system}", "RELEASE#", newest_first=True, limit=1), None)
             number = 1 if newest is None else newest["number"] + 1
-            release = Release(system, number, dict(digests), commit, self.now())
+            release = Release(system, number, dict(digests), commit, self.now(), order)
             item = {
                 "number": number,
                 "commit": commit,
@@ -200,6 +211,7 @@ class Ledger:
                 "created_at": release.created_at,
                 "hash": release.hash,
                 "system": system,
+                "order": order,
             }
             try:
                 self._store.transact(
@@ -252,18 +264,29 @@ class Ledger:
     # --- waiting tasks
 
     def keep_token(self, awaited: str, execution: str, waiting: Item) -> None:
-        """Store a task token under what it waits for (`steps.resuming`); a retried task replaces its own."""
+        """Store a task token under what it waits for (`steps.resuming`), and under the deployment that waits; a retried
+        task replaces its own."""
         item = {**waiting, "awaited": awaited, "execution": execution, "type": "token"}
-        item |= {"kind": keys.OPEN, "at": self.now(), "ttl": self._epoch(_TOKEN_FOR)}
-        self._store.transact([Put(keys.token(awaited, execution), item)])
+        item |= {"at": self.now(), "ttl": self._epoch(_TOKEN_FOR)}
+        writes: list[Write] = [Put(keys.token(awaited, execution), {**item, "kind": keys.OPEN})]
+        if "deployment" in item:
+            writes.append(Put(keys.token_of(item["deployment"], awaited, execution), item))
+        self._store.transact(writes)
 
     def waiting_for(self, awaited: str) -> list[Item]:
         return list(self._store.query(f"TOKEN#{awaited}"))
 
-    def answered(self, awaited: str, execution: str, token: str) -> None:
-        """Forget a token, unless a newer one took its place."""
+    def tokens_of(self, deployment_id: str) -> list[Item]:
+        """Everything that a deployment waits for by a task token, but its turn for the lock."""
+        return list(self._store.query(f"DEPLOYMENT#{deployment_id}", "TOKEN#"))
+
+    def answered(self, awaited: str, execution: str, token: str, deployment: str | None = None) -> None:
+        """Forget a token (of a deployment), unless a newer one took its place."""
+        writes: list[Write] = [Delete(keys.token(awaited, execution), {"token": token})]
+        if deployment is not None:
+            writes.append(Delete(keys.token_of(deployment, awaited, execution)))
         try:
-            self._store.transact([Delete(keys.token(awaited, execution), {"token": token})])
+            self._store.transact(writes)
         except ConditionFailedError:
             return
 
@@ -314,7 +337,12 @@ class Ledger:
 
 def _release(item: Item) -> Release:
     return Release(
-        item["system"], item["number"], item["digests"], item.get("commit"), item.get("created_at", "")
+        item["system"],
+        item["number"],
+        item["digests"],
+        item.get("commit"),
+        item.get("created_at", ""),
+        item.get("order", ""),
     )
 
 

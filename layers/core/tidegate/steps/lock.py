@@ -1,40 +1,67 @@
-"""Function `lock`: the right to change an environment.
+"""Function `lock`: the right to change an environment, and what a run waits for before it gets it.
 
-`Acquire` answers its own task token when the lock is free, else leaves it in the queue, where the run before will
-find it. `TakeOver` gives a deployment whose execution died to the one that finishes or reverts it.
+`AwaitApproval` leaves its task token until a person has decided about the plan. `Acquire` answers its own task token
+when the lock is free, else leaves it in the queue, where the run before will find it. `Release` gives the lock back
+to ask for another approval. `TakeOver` gives a deployment whose execution died to the one that finishes or reverts
+it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
-from tidegate.domain.deployment import Deployment, Line, Phase
+from tidegate.domain.deployment import Deployment, Line, Machine, Phase
 from tidegate.domain.errors import NotFoundError
-from tidegate.ledger.locks import Acquired, Locks
+from tidegate.ledger.handover import release
+from tidegate.ledger.locks import Acquired, Locks, Queued
 from tidegate.ledger.records import Ledger
 from tidegate.ports import Ports
 from tidegate.steps.announce import announce
-
-# The longest time-out of a function of ours (template.yaml, Globals.Function.Timeout): a function that ran when its
-# execution was stopped has ended after this, so nothing of the dead owner can change ECS any more.
-LONGEST_FUNCTION = timedelta(seconds=30)
+from tidegate.steps.approving import await_approval
+from tidegate.steps.queueing import clear_the_way, give_way
+from tidegate.steps.stopping import abort_of, aborted
+from tidegate.steps.taking_over import take_over
 
 
 def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
-    """`{"step": "Acquire" | "TakeOver", "system", "environment", "deployment", "execution", "token"?}`."""
-    return _acquire(event, ports) if event["step"] == "Acquire" else _take_over(event, ports)
+    """`{"step", "system", "environment", "deployment", "execution", "token"?, "attempt"?}`."""
+    ledger = Ledger(ports.store, ports.clock)
+    deployment = ledger.deployment(event["system"], event["environment"], event["deployment"])
+    if deployment is None:
+        raise NotFoundError(f"deployment {event['deployment']} is not in the ledger", field="deployment")
+    if event["step"] == "Acquire":
+        return _acquire(event, ports, ledger, deployment)
+    if event["step"] == "AwaitApproval":
+        return await_approval(event, ports, ledger, deployment)
+    if event["step"] == "Release":
+        return _release(ports, ledger, deployment)
+    return take_over(event, ports, ledger, deployment)
 
 
-def _acquire(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
-    ledger, locks = Ledger(ports.store, ports.clock), Locks(ports.store, ports.clock)
-    deployment = _deployment(event, ledger)
+def _acquire(
+    event: Mapping[str, Any], ports: Ports, ledger: Ledger, deployment: Deployment
+) -> Mapping[str, Any]:
+    locks = Locks(ports.store, ports.clock)
     token, execution = event["token"], event["execution"]
     result = locks.acquire(
-        deployment.system, deployment.environment, deployment.id, execution, token, deployment.reason
+        deployment.system,
+        deployment.environment,
+        deployment.id,
+        execution,
+        token,
+        deployment.reason,
+        replace(deployment.rank, attempt=event.get("attempt") or ""),
     )
+    abort = abort_of(ports, deployment.id)
+    if abort is not None:
+        # Behind the lock: whoever aborts looks for a waiter, and one of the two finds the other.
+        locks.leave(deployment.system, deployment.environment, deployment.id)
+        fence = result.fence if isinstance(result, Acquired) else -1
+        answer = {**aborted(abort), "fence": fence}
+        ports.executions.succeed(token, answer)
+        return answer
     if isinstance(result, Acquired):
         ledger.save(
             replace(deployment, phase=Phase.ROLLING, fence=result.fence, execution=execution),
@@ -42,76 +69,25 @@ def _acquire(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
             fence=result.fence,
         )
         announce(ports, deployment, "Deployment Started")
-        answer = {"outcome": "Acquired", "fence": result.fence}
+        answer = {"outcome": "Acquired", "fence": result.fence, "document": None}
         ports.executions.succeed(token, answer)
         return answer
-    waiting = f"place {result.place} in the queue, behind {result.behind}"
+    return _queued(ports, ledger, deployment, result)
+
+
+def _queued(ports: Ports, ledger: Ledger, deployment: Deployment, place: Queued) -> Mapping[str, Any]:
+    waiting = f"place {place.place} in the queue, behind {place.behind}"
     ledger.tell(deployment.id, "waiting for the lock", detail=waiting)
     announce(ports, deployment, "Deployment Queued", reason=waiting)
-    return {"outcome": "Queued", "place": result.place}
+    if deployment.machine is Machine.ROLLBACK:
+        clear_the_way(ports, ledger, deployment)
+    else:
+        give_way(ports, ledger, deployment)
+    return {"outcome": "Queued", "place": place.place}
 
 
-def _take_over(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
-    """`{"outcome": "Taken", "fence"}`, `{"outcome": "Wait", "seconds"}` or `{"outcome": "NotOwner"}`."""
-    ledger, locks = Ledger(ports.store, ports.clock), Locks(ports.store, ports.clock)
-    deployment = _deployment(event, ledger)
-    # Out of the queue first: behind a look at the lock, a hand-over could still make it the owner.
-    locks.leave(deployment.system, deployment.environment, deployment.id)
-    lock = locks.read(deployment.system, deployment.environment)
-    if not lock.held_by(deployment.id):
-        return {"outcome": "NotOwner", "fence": -1, "seconds": 0}
-    if lock.execution == event["execution"]:
-        return {"outcome": "Taken", "fence": lock.fence, "seconds": 0}
-    seconds = _still_dangerous(ports, ledger, deployment, lock.execution)
-    if seconds > 0:
-        return {"outcome": "Wait", "fence": -1, "seconds": seconds}
-    taken = locks.take_over(deployment.system, deployment.environment, deployment.id, event["execution"])
-    if taken is None:
-        return {"outcome": "NotOwner", "fence": -1, "seconds": 0}
-    ledger.save(
-        replace(deployment, execution=event["execution"], fence=taken.fence),
-        Line(
-            ledger.now(),
-            "taken over from an execution that ended without an outcome",
-            detail=f"fence {taken.fence}",
-        ),
-        fence=taken.fence,
-    )
-    return {"outcome": "Taken", "fence": taken.fence, "seconds": 0}
-
-
-def _still_dangerous(ports: Ports, ledger: Ledger, deployment: Deployment, owner: str | None) -> int:
-    """Seconds until neither the owner, nor a child of it, nor a function that one of them called can change ECS."""
-    now = ports.clock.now()
-    runs = {rollout.execution for rollout in ledger.rollouts(deployment.id)}
-    longest = timedelta(0)
-    for arn in sorted({*runs, *({owner} if owner else ())}):
-        execution = ports.executions.describe(arn)
-        if execution is None:
-            continue
-        if execution.running:
-            _stop_waiting(ports, ledger, deployment, arn)
-            longest = max(longest, timedelta(seconds=2))
-        elif execution.stopped_at is not None:
-            longest = max(longest, execution.stopped_at + LONGEST_FUNCTION - now)
-    return max(0, -(-int(longest.total_seconds() * 1000) // 1000))
-
-
-def _stop_waiting(ports: Ports, ledger: Ledger, deployment: Deployment, execution: str) -> None:
-    """A child that outlived its parent waits for ECS: it changes nothing any more, and it may end."""
-    for rollout in ledger.rollouts(deployment.id):
-        if rollout.execution != execution or rollout.ecs_deployment is None:
-            continue
-        for waiting in ledger.waiting_for(rollout.ecs_deployment):
-            if waiting["execution"] == execution:
-                ports.executions.succeed(
-                    waiting["token"], {"outcome": "Aborted", "reason": "its deployment was stopped"}
-                )
-                ledger.answered(rollout.ecs_deployment, execution, waiting["token"])
-
-
-def _deployment(event: Mapping[str, Any], ledger: Ledger) -> Deployment:
-    deployment = ledger.deployment(event["system"], event["environment"], event["deployment"])
-    if deployment is None:
-        raise NotFoundError(f"deployment {event['deployment']} is not in the ledger", field="deployment")
-    return deployment
+def _release(ports: Ports, ledger: Ledger, deployment: Deployment) -> Mapping[str, Any]:
+    """The lock is not held while a person thinks."""
+    ledger.tell(deployment.id, "lock given back", detail="the plan has changed and is to be approved again")
+    release(ports, deployment.system, deployment.environment, deployment.id)
+    return {"outcome": "Released"}

@@ -11,8 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from tidegate.domain.deployment import Deployment, Line, Machine
-from tidegate.domain.errors import BadInputError, NotFoundError, RefusalError
+from tidegate.domain.errors import BadInputError, NotFoundError, RefusalError, SupersededError
 from tidegate.domain.ids import deployment_id
+from tidegate.domain.intervention import APPROVED
+from tidegate.domain.lock import Lock
 from tidegate.domain.outcome import Outcome, OutcomeDocument
 from tidegate.domain.release import Standing, Verdict
 from tidegate.domain.request import (
@@ -22,13 +24,17 @@ from tidegate.domain.request import (
     parse_deploy,
     parse_rollback,
 )
+from tidegate.ledger.interventions import Interventions
 from tidegate.ledger.locks import Locks
 from tidegate.ledger.records import Ledger
 from tidegate.ledger.time import parse_iso
 from tidegate.ports import Ports
-from tidegate.steps.planning import Proposal, propose_deploy, propose_rollback
+from tidegate.steps.planning import propose_deploy, propose_rollback, unfinished_deployment
+from tidegate.steps.proposal import Proposal
+from tidegate.steps.stopping import ABORTED, abort_of
 
-READY, BUSY, RECOVER = "Ready", "Busy", "Recover"
+READY, BUSY, RECOVER, APPROVAL = "Ready", "Busy", "Recover", "Approval"
+_GOES_ON = (READY, BUSY, RECOVER, APPROVAL, ABORTED)
 
 
 def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
@@ -48,7 +54,7 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     ledger = Ledger(ports.store, ports.clock)
     known = ledger.deployment(request.system, request.environment, identity)
     if known is not None and known.plan is not None:
-        return _answer(READY, identity, known, waves=known.plan.waves())
+        return _answer(APPROVAL if known.approval else READY, identity, known, waves=known.plan.waves())
     lock = Locks(ports.store, ports.clock).read(request.system, request.environment)
     deployment = Deployment(
         id=identity,
@@ -62,9 +68,10 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
         reason=request.reason,
         trigger=request.trigger,
         request=dict(event["request"]),
+        order=_order(request, identity),
     )
     try:
-        proposal = _propose(ports, request)
+        proposal = _propose(ports, request, lock)
     except NotFoundError as error:
         if error.field == "system":
             # Nothing is written for a system that nobody registered: a mistyped name must not make one.
@@ -72,15 +79,17 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
         return _refused(ledger, deployment, error)
     except RefusalError as error:
         return _refused(ledger, deployment, error)
-    if proposal.nothing_to_do:
+    if proposal.nothing_to_do and not (machine is Machine.ROLLBACK and unfinished_deployment(ledger, lock)):
         ledger.open(replace(deployment, release=proposal.release), _asked(deployment))
         return _answer(
             Outcome.NO_CHANGE.value, identity, replace(deployment, release=proposal.release), reason=NOTHING
         )
     planned = _with_plan(ledger, deployment, proposal)
     # Whoever was first recorded it: a retry goes on with what is in the ledger.
-    planned = ledger.open(planned, _asked(planned), f"{planned.release_name}: {_summary(proposal)}")
+    planned = ledger.open(planned, _asked(planned), _told(planned, proposal))
     plan = planned.plan or proposal.plan
+    if planned.approval is not None:
+        return _answer(APPROVAL, identity, planned, waves=plan.waves())
     # Good under the lock only if the lock was free now and is ours next: nobody can have changed anything between.
     fence = lock.fence if lock.free and not proposal.busy else -1
     return _answer(READY, identity, planned, waves=plan.waves(), fence=fence)
@@ -98,10 +107,16 @@ def _plan_again(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     request = parse(deployment.request)
     if isinstance(request, RecoverRequest):
         raise BadInputError("a recovery has no plan of its own", field="recover")
+    if abort_of(ports, deployment.id) is not None:
+        return _answer(ABORTED, deployment.id, deployment)
+    rollback = isinstance(request, RollbackRequest)
+    if isinstance(request, RollbackRequest):
+        # Where it goes was decided when it was asked for: what is current may have changed since.
+        request = replace(request, to=deployment.release)
     try:
         proposal = _propose(ports, request)
     except RefusalError as error:
-        return _answer(Outcome.REFUSED.value, deployment.id, deployment, error=error)
+        return _answer(_outcome_of(error).value, deployment.id, deployment, error=error)
     if proposal.busy:
         first = proposal.busy[0]
         ledger.tell(
@@ -118,31 +133,60 @@ def _plan_again(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
                 "ecs_deployment": first.ecs_deployment,
             }
         }
-    if proposal.nothing_to_do:
+    if proposal.nothing_to_do and not rollback:
         return _answer(Outcome.NO_CHANGE.value, deployment.id, deployment, reason=NOTHING)
+    # A rollback whose way was cleared finds its release back in place: it has succeeded all the same.
     planned = _with_plan(ledger, deployment, proposal)
     changed = deployment.plan is None or deployment.plan.hash != proposal.plan.hash
     if changed:
         line = Line(ledger.now(), "planned again under the lock", detail=_summary(proposal))
         ledger.save(planned, line, fence=event["fence"])
+    if proposal.approval is not None and not _is_approved(ports, planned, proposal.plan.hash):
+        return _answer(APPROVAL, deployment.id, planned, waves=proposal.plan.waves())
     return _answer(READY, deployment.id, planned, waves=proposal.plan.waves())
 
 
-def _propose(ports: Ports, request: DeployRequest | RollbackRequest) -> Proposal:
+def _is_approved(ports: Ports, deployment: Deployment, plan: str) -> bool:
+    approval = Interventions(ports.store, ports.clock).approval(
+        deployment.system, deployment.environment, deployment.id
+    )
+    return approval is not None and approval.plan == plan and approval.decision == APPROVED
+
+
+def _propose(ports: Ports, request: DeployRequest | RollbackRequest, lock: Lock | None = None) -> Proposal:
     return (
         propose_deploy(ports, request)
         if isinstance(request, DeployRequest)
-        else propose_rollback(ports, request)
+        else propose_rollback(ports, request, lock)
     )
 
 
+def _order(request: DeployRequest | RollbackRequest, identity: str) -> str:
+    """Of a push: when it was made, where somebody recorded that, else when it arrived."""
+    if not isinstance(request, DeployRequest) or not request.by_event or request.restart is not None:
+        return ""
+    return request.order or identity
+
+
 def _with_plan(ledger: Ledger, deployment: Deployment, proposal: Proposal) -> Deployment:
+    deployment = replace(
+        deployment,
+        commit=proposal.commit,
+        plan=proposal.plan,
+        queue=proposal.queue,
+        approval=proposal.approval,
+    )
+    if proposal.restart:
+        return replace(deployment, release=proposal.release)
     if ledger.current(deployment.system, deployment.environment) is None:
         _adopt(ledger, deployment, proposal)
     number = proposal.release
-    if number is None:
-        number = ledger.ensure_release(deployment.system, proposal.commit, proposal.digests).number
-    return replace(deployment, release=number, commit=proposal.commit, plan=proposal.plan)
+    if number is not None:
+        known = ledger.release(deployment.system, number)
+        order = "" if known is None else known.order
+        return replace(deployment, release=number, order=deployment.order or order)
+    made = ledger.ensure_release(deployment.system, proposal.commit, proposal.digests, deployment.order)
+    return replace(deployment, release=made.number)
 
 
 def _adopt(ledger: Ledger, deployment: Deployment, proposal: Proposal) -> None:
@@ -158,7 +202,11 @@ def _adopt(ledger: Ledger, deployment: Deployment, proposal: Proposal) -> None:
 
 def _refused(ledger: Ledger, deployment: Deployment, error: RefusalError) -> Mapping[str, Any]:
     ledger.open(deployment, _asked(deployment))
-    return _answer(Outcome.REFUSED.value, deployment.id, deployment, error=error)
+    return _answer(_outcome_of(error).value, deployment.id, deployment, error=error)
+
+
+def _outcome_of(error: RefusalError) -> Outcome:
+    return Outcome.SUPERSEDED if isinstance(error, SupersededError) else Outcome.REFUSED
 
 
 def _recover(request: RecoverRequest, ports: Ports) -> Mapping[str, Any]:
@@ -176,7 +224,14 @@ def _recover(request: RecoverRequest, ports: Ports) -> Mapping[str, Any]:
 
 def _asked(deployment: Deployment) -> str:
     what = "rollback requested" if deployment.machine is Machine.ROLLBACK else "deployment requested"
+    if deployment.restart:
+        what = "restart requested"
     return f"{what} by {deployment.actor}" if deployment.actor else what
+
+
+def _told(deployment: Deployment, proposal: Proposal) -> str:
+    name = "restart" if proposal.restart else deployment.release_name
+    return f"{name}: {_summary(proposal) or 'nothing to change'}"
 
 
 def _summary(proposal: Proposal) -> str:
@@ -198,7 +253,8 @@ def _answer(
         mend = f" ({error.hint})" if error.hint else ""
         reason = f"{error.field}: {error.message}{mend}" if error.field else f"{error.message}{mend}"
     release = None if deployment is None else deployment.release_name
-    final = outcome not in (READY, BUSY, RECOVER)
+    bake = None if deployment is None or deployment.plan is None else deployment.plan.bake
+    final = outcome not in _GOES_ON
     document = OutcomeDocument(Outcome(outcome), identity, release, reason).to_json() if final else None
     return {
         "outcome": outcome,
@@ -207,6 +263,7 @@ def _answer(
         "environment": None if deployment is None else deployment.environment,
         "waves": [{"services": wave} for wave in waves or []],
         "planned_fence": fence,
+        "bake": 0 if bake is None else bake.seconds,
         "reason": reason,
         "document": document,
         "busy": None,

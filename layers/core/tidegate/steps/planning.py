@@ -6,13 +6,17 @@ Everything that could not be undone is refused here, before anything is touched.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
+from tidegate.domain.deployment import Deployment, Machine
 from tidegate.domain.errors import NotFoundError, RefusalError
+from tidegate.domain.lock import Lock
 from tidegate.domain.manifest import EnvironmentView
+from tidegate.domain.outcome import Outcome
 from tidegate.domain.plan import (
     DEPLOYMENT_TAG,
+    Bake,
     Plan,
     ServicePlan,
     differences,
@@ -24,31 +28,12 @@ from tidegate.domain.release import Release, Standing, Verdict, previous_release
 from tidegate.domain.request import DeployRequest, RollbackRequest
 from tidegate.ledger.records import Ledger
 from tidegate.ports import Ports, TaskDefinition
-from tidegate.steps.gates import scan_refusal
+from tidegate.steps.gates import pass_gates
 from tidegate.steps.images import ResolvedImage, resolve_images, wanted_of_release
+from tidegate.steps.proposal import Proposal
+from tidegate.steps.restarting import propose_restart
 from tidegate.steps.routing import read_place
-from tidegate.steps.services import Busy, ServiceFacts, read_services
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """A plan, what it was made from, and what would hold it up.
-
-    `digests` are those of the release, `release` its number where it is known already; `busy` names services whose
-    ECS deployment, not ours, is under way and has to end first; `differences` is per service what the new task
-    definition changes; `adopted` the task definitions that run, where nothing was ever recorded.
-    """
-
-    plan: Plan
-    commit: str | None
-    digests: Mapping[str, str]
-    release: int | None
-    busy: tuple[Busy, ...] = ()
-    differences: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
-
-    @property
-    def nothing_to_do(self) -> bool:
-        return not self.busy and not self.plan.changed
+from tidegate.steps.services import ServiceFacts, read_services
 
 
 def environment_of(ports: Ports, system: str, environment: str) -> EnvironmentView:
@@ -60,35 +45,68 @@ def propose_deploy(ports: Ports, request: DeployRequest) -> Proposal:
     """Raises RefusalError with the reason when the release must not go out."""
     ledger = Ledger(ports.store, ports.clock)
     view = environment_of(ports, request.system, request.environment)
-    if request.release is None:
-        images = resolve_images(ports, ledger, view, request)
-        commit = request.commit
-    else:
-        release = _release(ledger, request.system, request.release)
-        images = wanted_of_release(ports, view, release)
-        commit = release.commit
-    if request.by_event:
-        _refuse_stale(ledger, request, commit, {key: image.digest for key, image in images.items()})
-    _refuse_unscanned(ports, view, images)
+    if request.restart is not None:
+        pass_gates(ports, view, request, None, {})
+        return replace(propose_restart(ports, ledger, view, request.restart), queue=view.settings.queue)
+    images, commit = images_of(ports, view, request)
+    pass_gates(ports, view, request, commit, images)
     facts = read_services(ports, view)
-    return _propose(ports, ledger, view, images, facts, commit, request.release)
+    proposal = _propose(ports, ledger, view, images, facts, commit, request.release)
+    bake = _bake(ports, view)
+    return replace(
+        proposal,
+        plan=replace(proposal.plan, bake=bake),
+        approval=_approval(view),
+        queue=view.settings.queue,
+    )
 
 
-def _refuse_unscanned(ports: Ports, view: EnvironmentView, images: Mapping[str, ResolvedImage]) -> None:
-    found = ((key, view.images[key].repository, image.digest) for key, image in images.items())
-    reason = scan_refusal(ports, view.settings, found)
-    if reason is not None:
-        raise RefusalError(
-            reason, field="scan", hint="see the findings in ECR, mend the image, release again"
+def images_of(
+    ports: Ports, view: EnvironmentView, request: DeployRequest
+) -> tuple[dict[str, ResolvedImage], str | None]:
+    """What a request would run, and its commit."""
+    ledger = Ledger(ports.store, ports.clock)
+    if request.release is None:
+        return resolve_images(ports, ledger, view, request), request.commit
+    release = _release(ledger, request.system, request.release)
+    return wanted_of_release(ports, view, release), release.commit
+
+
+def _approval(view: EnvironmentView) -> str | None:
+    wanted = view.settings.approval
+    if wanted == "none":
+        return None
+    return wanted if isinstance(wanted, str) else wanted.by
+
+
+def _bake(ports: Ports, view: EnvironmentView) -> Bake | None:
+    """Alarms that ring already would undo the release at once; one that nobody made would never ring."""
+    bake = view.settings.bake
+    if bake is None:
+        return None
+    for name in ports.alarms.missing(bake.alarms):
+        raise NotFoundError(
+            f"CloudWatch has no alarm {name}", field="bake.alarms", hint="create it, or correct the manifest"
         )
+    for name in ports.alarms.in_alarm(bake.alarms):
+        raise RefusalError(
+            f"alarm {name} is in ALARM already, so a bake could not tell what the release does",
+            field="bake.alarms",
+            hint="mend what it reports, or roll back: a rollback is not held up by alarms",
+        )
+    return Bake(int(bake.duration.total_seconds()), tuple(bake.alarms))
 
 
-def propose_rollback(ports: Ports, request: RollbackRequest) -> Proposal:
-    """Back to the task definitions that ran when the release last succeeded here."""
+def propose_rollback(ports: Ports, request: RollbackRequest, lock: Lock | None = None) -> Proposal:
+    """Back to the task definitions that ran when the release last succeeded here.
+
+    `lock` is that of the environment, where it matters who holds it: while a deployment is under way, or left a mess
+    behind, the release before it is the one that is recorded as current.
+    """
     ledger = Ledger(ports.store, ports.clock)
     view = environment_of(ports, request.system, request.environment)
     standings = ledger.standings(request.system, request.environment)
-    standing = _rollback_target(ledger, request, standings)
+    standing = _rollback_target(ledger, request, standings, lock)
     release = _release(ledger, request.system, standing.release)
     facts = read_services(ports, view)
     if not standing.task_definitions:
@@ -103,22 +121,36 @@ def propose_rollback(ports: Ports, request: RollbackRequest) -> Proposal:
     )
 
 
-def _rollback_target(ledger: Ledger, request: RollbackRequest, standings: list[Standing]) -> Standing:
+def _rollback_target(
+    ledger: Ledger, request: RollbackRequest, standings: list[Standing], lock: Lock | None
+) -> Standing:
+    if request.to is not None:
+        known = next((standing for standing in standings if standing.release == request.to), None)
+        if known is not None:
+            return known
+        release = _release(ledger, request.system, request.to, field_name="to")
+        return Standing(release.number, Verdict.SUCCEEDED, "", release.created_at)
     current = ledger.current(request.system, request.environment)
-    if request.to is None:
-        previous = None if current is None else previous_release(standings, current.release)
-        if previous is None:
-            raise RefusalError(
-                f"{request.system}/{request.environment} has no earlier release to go back to",
-                field="to",
-                hint="name one: tidegate rollback … --to r1 (see tidegate history)",
-            )
-        return previous
-    known = next((standing for standing in standings if standing.release == request.to), None)
-    if known is not None:
-        return known
-    release = _release(ledger, request.system, request.to, field_name="to")
-    return Standing(release.number, Verdict.SUCCEEDED, "", release.created_at)
+    if lock is not None and unfinished_deployment(ledger, lock) is not None:
+        number = 0 if current is None else current.release
+        before = next((standing for standing in standings if standing.release == number), None)
+    else:
+        before = None if current is None else previous_release(standings, current.release)
+    if before is None:
+        raise RefusalError(
+            f"{request.system}/{request.environment} has no earlier release to go back to",
+            field="to",
+            hint="name one: tidegate rollback … --to r1 (see tidegate history)",
+        )
+    return before
+
+
+def unfinished_deployment(ledger: Ledger, lock: Lock) -> Deployment | None:
+    """The deployment that holds the lock and has not succeeded: one that is under way, or ended FailedDirty."""
+    owner = None if lock.owner is None else ledger.deployment(lock.system, lock.environment, lock.owner)
+    if owner is None or owner.machine is not Machine.DEPLOY or owner.restart:
+        return None
+    return owner if owner.outcome in (None, Outcome.FAILED_DIRTY) else None
 
 
 def _release(ledger: Ledger, system: str, number: int, field_name: str = "release") -> Release:
@@ -128,30 +160,6 @@ def _release(ledger: Ledger, system: str, number: int, field_name: str = "releas
             f"{system} has no release r{number}", field=field_name, hint="see tidegate history"
         )
     return release
-
-
-def _refuse_stale(
-    ledger: Ledger, request: DeployRequest, commit: str | None, digests: Mapping[str, str]
-) -> None:
-    """An event must not bring back what a person, or a failure, took away: only a person may."""
-    known = ledger.release_of(request.system, commit, digests)
-    if known is None:
-        return
-    standing = ledger.standing(request.system, request.environment, known.number)
-    current = ledger.current(request.system, request.environment)
-    if standing is None or (current is not None and current.release == known.number):
-        return
-    said = {
-        Verdict.ROLLED_BACK: "was rolled back",
-        Verdict.FAILED: "failed",
-        Verdict.SUCCEEDED: "was released before, and a newer one runs",
-    }
-    raise RefusalError(
-        f"{known.name} {said[standing.verdict]} in {request.environment} (deployment {standing.deployment})",
-        field="commit",
-        hint=f"a person may still release it: tidegate deploy {request.system} {request.environment}"
-        f" --release {known.name}",
-    )
 
 
 def _propose(
@@ -188,6 +196,7 @@ def _propose(
                 previous=fact.running.arn,
                 target=None if changed else fact.running.arn,
                 changed=changed,
+                smoke=fact.smoke if changed else None,
             )
         )
     _refuse_missing_references(ports, references)
@@ -211,13 +220,7 @@ def _one_wave(proposal: Proposal) -> Proposal:
     services = tuple(
         ServicePlan.from_json({**service.to_json(), "wave": 1}) for service in proposal.plan.services
     )
-    return Proposal(
-        Plan(proposal.plan.cluster, services),
-        proposal.commit,
-        proposal.digests,
-        proposal.release,
-        differences=proposal.differences,
-    )
+    return replace(proposal, plan=Plan(proposal.plan.cluster, services), busy=())
 
 
 def _base(ports: Ports, ledger: Ledger, fact: ServiceFacts) -> TaskDefinition:

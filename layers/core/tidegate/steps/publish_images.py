@@ -129,6 +129,8 @@ def _publish(
         {image.image: ImageRequest(digest=image.digest) for image in images},
         build.actor or "build",
         None,
+        # When its push was heard, however long it took to build.
+        build.id,
     )
     deployments: dict[str, str] = {}
     before: list[str] = []

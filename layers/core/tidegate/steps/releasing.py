@@ -39,6 +39,15 @@ def release_once_scanned(
     return _once(ports, asked, event_id, at, environment)
 
 
+def restart(ports: Ports, asked: Mapping[str, Any], version: str) -> str:
+    """Start `deploy` for services that only have to start again; the same version of a secret starts it once. Gives
+    what was done."""
+    wanted = content_hash(
+        ["restart", asked["system"], asked["environment"], asked["restart"]["secret"], version]
+    )
+    return str(_once(ports, _Asked("deploy", wanted[:32], asked), version, asked["restart"]["at"])["did"])
+
+
 @dataclass(frozen=True, slots=True)
 class _Asked:
     machine: str

@@ -1,20 +1,29 @@
-"""Answering the tasks that wait: for an ECS deployment, a build, the scan of an image.
+"""Answering the tasks that wait: for an ECS deployment, a build, the scan of an image, an alarm, a person.
 
-What is awaited is named `ecs-svc/…` (an ECS deployment's own id), `build/<CodeBuild's id>` or
-`scan/<repository>@<digest>`. An event, or the sweep, only says that it is time to look: AWS's answer decides.
+What is awaited is named `ecs-svc/…` (an ECS deployment's own id), `build/<CodeBuild's id>`,
+`scan/<repository>@<digest>`, `alarm/<name>` or `approval/<deployment>`. An event, or the sweep, only says that it is
+time to look: AWS's answer, or the ledger's, decides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from tidegate.domain.build import judge as judge_build
-from tidegate.domain.rollout import RolloutOutcome, ServiceState, judge
+from tidegate.domain.deployment import Deployment, FailureReport
+from tidegate.domain.intervention import APPROVED, Approval
+from tidegate.domain.outcome import Outcome, OutcomeDocument
+from tidegate.domain.rollout import RolloutOutcome, RolloutVerdict, ServiceState, judge
 from tidegate.ledger.builds import BuildLedger
+from tidegate.ledger.interventions import Interventions
 from tidegate.ledger.records import Ledger
 from tidegate.ports import Item, Ports
 
-BUILD, SCAN = "build/", "scan/"
+ROLLOUT, BUILD, SCAN, ALARM, APPROVAL = "ecs-svc/", "build/", "scan/", "alarm/", "approval/"
+KINDS = (ROLLOUT, BUILD, SCAN, ALARM, APPROVAL)
+# The part of a release that is watched when all services have rolled; no service can have this name.
+BAKE = "bake"
 # How a timeline tells what ECS decided.
 COMPLETED, FAILED = "ECS deployment completed", "ECS deployment failed"
 
@@ -27,19 +36,31 @@ def awaited_scan(repository: str, digest: str) -> str:
     return f"{SCAN}{repository}@{digest}"
 
 
+def awaited_alarm(name: str) -> str:
+    return f"{ALARM}{name}"
+
+
+def awaited_approval(deployment_id: str) -> str:
+    return f"{APPROVAL}{deployment_id}"
+
+
 def resume(ports: Ports, ledger: Ledger, waiting: Sequence[Item]) -> int:
     """Answer those of the waiting tasks that are decided; gives how many."""
-    rollouts, builds, scans = by_kind(waiting)
-    resumed = _rollouts(ports, ledger, rollouts) if rollouts else 0
-    resumed += _builds(ports, ledger, builds) if builds else 0
-    return resumed + (_scans(ports, ledger, scans) if scans else 0)
+    return sum(
+        answer(ports, ledger, items)
+        for items, answer in zip(by_kind(waiting), _ANSWERS, strict=True)
+        if items
+    )
 
 
-def by_kind(waiting: Sequence[Item]) -> tuple[list[Item], list[Item], list[Item]]:
-    """Those that wait for ECS, for CodeBuild and for ECR."""
-    builds = [item for item in waiting if item["awaited"].startswith(BUILD)]
-    scans = [item for item in waiting if item["awaited"].startswith(SCAN)]
-    return [item for item in waiting if item not in builds and item not in scans], builds, scans
+def by_kind(waiting: Sequence[Item]) -> list[list[Item]]:
+    """Those that wait for ECS, CodeBuild, ECR, CloudWatch and a person."""
+    return [[item for item in waiting if item["awaited"].startswith(kind)] for kind in KINDS]
+
+
+def rolled_out(item: Mapping[str, Any], verdict: RolloutVerdict) -> dict[str, Any]:
+    """What the task that waits with `item` is told; `smoke` is what its service is to be asked next."""
+    return {**verdict.to_json(), "smoke": item.get("smoke")}
 
 
 def _rollouts(ports: Ports, ledger: Ledger, waiting: Sequence[Item]) -> int:
@@ -54,12 +75,12 @@ def _rollouts(ports: Ports, ledger: Ledger, waiting: Sequence[Item]) -> int:
             verdict = judge(states.get(item["ecs_service"]), item["awaited"])
             if verdict is None:
                 continue
-            if ports.executions.succeed(item["token"], verdict.to_json()):
+            if ports.executions.succeed(item["token"], rolled_out(item, verdict)):
                 resumed += 1
                 done = verdict.outcome is RolloutOutcome.ROLLED
                 detail = None if done else verdict.reason
                 ledger.tell(item["deployment"], COMPLETED if done else FAILED, item["service"], detail)
-            ledger.answered(item["awaited"], item["execution"], item["token"])
+            ledger.answered(item["awaited"], item["execution"], item["token"], item.get("deployment"))
     return resumed
 
 
@@ -103,3 +124,60 @@ def scans_pending(ports: Ports, images: Sequence[tuple[str, str]]) -> bool:
     """Whether ECR still scans one of the images, or has not begun: a scan on push appears a moment after the push."""
     scans = (ports.images.scan(repository, digest) for repository, digest in images)
     return any(scan is None or scan.pending for scan in scans)
+
+
+def _alarms(ports: Ports, ledger: Ledger, waiting: Sequence[Item]) -> int:
+    """A bake waits for all its alarms, with one token under each; the first that rings ends it."""
+    resumed = 0
+    for item in {item["token"]: item for item in waiting}.values():
+        ringing = ports.alarms.in_alarm(item["alarms"])
+        if not ringing:
+            continue
+        report = alarm_report(ringing)
+        # Before the answer: why it was taken back is known when it is.
+        ledger.save_report(item["deployment"], report)
+        if ports.executions.succeed(item["token"], {"outcome": "Alarmed", "reason": report.summary()}):
+            resumed += 1
+            ledger.tell(item["deployment"], "an alarm rang during the bake", detail=", ".join(ringing))
+        for name in item["alarms"]:
+            ledger.answered(awaited_alarm(name), item["execution"], item["token"], item["deployment"])
+    return resumed
+
+
+def alarm_report(ringing: Sequence[str]) -> FailureReport:
+    names = ", ".join(ringing)
+    said = f"alarm {names} is in ALARM" if len(ringing) == 1 else f"alarms {names} are in ALARM"
+    return FailureReport(BAKE, said, alarms=tuple(ringing))
+
+
+def _approvals(ports: Ports, ledger: Ledger, waiting: Sequence[Item]) -> int:
+    resumed = 0
+    for item in waiting:
+        place = item["system"], item["environment"]
+        approval = Interventions(ports.store, ports.clock).approval(*place, item["deployment"])
+        deployment = ledger.deployment(*place, item["deployment"])
+        if approval is None or deployment is None or approval.decision is None:
+            continue
+        resumed += ports.executions.succeed(item["token"], decided(deployment, approval))
+        ledger.answered(item["awaited"], item["execution"], item["token"], item["deployment"])
+    return resumed
+
+
+def decided(deployment: Deployment, approval: Approval) -> dict[str, Any]:
+    """What the task that waits for a person is told. A rejection is a gate that said no: nothing has changed."""
+    document = None
+    if approval.decision != APPROVED:
+        document = OutcomeDocument(
+            Outcome.REFUSED, deployment.id, deployment.release_name, approval.told
+        ).to_json()
+    return {"outcome": approval.decision, "reason": approval.told, "fence": -1, "document": document}
+
+
+# In the order of KINDS.
+_ANSWERS: tuple[Callable[[Ports, Ledger, Sequence[Item]], int], ...] = (
+    _rollouts,
+    _builds,
+    _scans,
+    _alarms,
+    _approvals,
+)

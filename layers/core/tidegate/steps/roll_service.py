@@ -2,7 +2,7 @@
 
 `Start` brings a service to its target and leaves its task token with the ECS deployment that does it; the record of
 what is intended is written before ECS is touched, so a retry adopts what was begun. `Await` waits for somebody
-else's deployment. `Report` gathers why one failed.
+else's deployment. `Bake` waits for the alarms that are watched when all have rolled. `Report` gathers why one failed.
 """
 
 from __future__ import annotations
@@ -11,19 +11,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from tidegate.domain.deployment import Deployment, Line, Rollout
+from tidegate.domain.deployment import Deployment, Line, Machine, Rollout
 from tidegate.domain.errors import LostLockError, NotFoundError, OutsideError
+from tidegate.domain.intervention import Abort
 from tidegate.domain.plan import DEPLOYMENT_TAG, RELEASE_TAG, same_shape, shape, with_images
 from tidegate.domain.rollout import Direction, EcsDeployment, ServiceState, judge
 from tidegate.ledger.locks import Locks
 from tidegate.ledger.records import Ledger
 from tidegate.ports import Ports
+from tidegate.steps.baking import bake
 from tidegate.steps.reporting import report_failure
+from tidegate.steps.resuming import rolled_out
+from tidegate.steps.stopping import abort_of, aborted
 
 
 def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     """`{"step": "Start", "system", "environment", "deployment", "service", "direction", "fence", "execution",
-    "token"}`, `{"step": "Await", …, "busy", "execution", "token"}` or `{"step": "Report", …, "outcome", "reason"}`."""
+    "token"}`, `{"step": "Await", …, "busy", "execution", "token"}`, `{"step": "Bake", …, "fence", "execution",
+    "token"}` or `{"step": "Report", …, "outcome", "reason"}`."""
     ledger = Ledger(ports.store, ports.clock)
     deployment = ledger.deployment(event["system"], event["environment"], event["deployment"])
     if deployment is None:
@@ -32,6 +37,8 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
         return _Rolling(event, ports, ledger, deployment).start()
     if event["step"] == "Await":
         return _await(event, ports, ledger)
+    if event["step"] == "Bake":
+        return bake(event, ports, ledger, deployment)
     return report_failure(event, ports, ledger, deployment)
 
 
@@ -43,20 +50,30 @@ def wait_for(
     cluster: str,
     ecs_service: str,
     ecs_deployment: str,
+    smoke: Mapping[str, Any] | None = None,
 ) -> Mapping[str, Any]:
-    """Leave the task token with an ECS deployment, then look: the event may have come before the token."""
+    """Leave the task token with an ECS deployment, then look: the event, or an abort, may have come before the
+    token."""
+    direction = event.get("direction", "")
     waiting = {
         "token": event["token"],
         "deployment": event["deployment"],
         "service": event.get("service", ""),
+        "direction": direction,
         "cluster": cluster,
         "ecs_service": ecs_service,
+        "smoke": smoke,
     }
     ledger.keep_token(ecs_deployment, event["execution"], waiting)
-    state = ports.containers.services(cluster, [ecs_service]).get(ecs_service)
-    verdict = judge(state, ecs_deployment)
-    if verdict is not None and ports.executions.succeed(event["token"], verdict.to_json()):
-        ledger.answered(ecs_deployment, event["execution"], event["token"])
+    abort = None if direction == Direction.REVERT.value else abort_of(ports, event["deployment"])
+    if abort is not None:
+        told = ports.executions.succeed(event["token"], aborted(abort))
+    else:
+        state = ports.containers.services(cluster, [ecs_service]).get(ecs_service)
+        verdict = judge(state, ecs_deployment)
+        told = verdict is not None and ports.executions.succeed(event["token"], rolled_out(waiting, verdict))
+    if told:
+        ledger.answered(ecs_deployment, event["execution"], event["token"], event["deployment"])
     return {"waiting_for": ecs_deployment}
 
 
@@ -91,6 +108,11 @@ class _Rolling:
         self._fence = int(event["fence"])
 
     def start(self) -> Mapping[str, Any]:
+        abort = self._abort()
+        if abort is not None:
+            # Before anything is written: a service that was not touched needs no way back.
+            self._ports.executions.succeed(self._event["token"], aborted(abort))
+            return {"waiting_for": None}
         rollout = self._intent()
         if rollout.task_definition is None:
             rollout = self._registered(rollout)
@@ -103,7 +125,14 @@ class _Rolling:
             cluster=self._cluster,
             ecs_service=self._plan.service,
             ecs_deployment=rollout.ecs_deployment or "",
+            smoke=self._plan.smoke if self._direction is Direction.ROLL else None,
         )
+
+    def _abort(self) -> Abort | None:
+        """Of a deployment that rolls. A rollback that has begun is finished."""
+        if self._direction is Direction.REVERT or self._deployment.machine is Machine.ROLLBACK:
+            return None
+        return abort_of(self._ports, self._deployment.id)
 
     def _intent(self) -> Rollout:
         known = self._ledger.rollout(self._deployment.id, self._plan.key, self._direction)
@@ -159,7 +188,9 @@ class _Rolling:
         ours = None if state is None else self._adoptable(state, target)
         if ours is None:
             self._insist_on_lock()
-            ours = self._ports.containers.update_service(self._cluster, self._plan.service, target)
+            ours = self._ports.containers.update_service(
+                self._cluster, self._plan.service, target, force=self._restarts
+            )
             what = "rolling" if self._direction is Direction.ROLL else "reverting"
         else:
             what = "already rolling" if self._direction is Direction.ROLL else "adopted ECS's own way back"
@@ -174,7 +205,14 @@ class _Rolling:
         primary = state.primary
         if primary is None or primary.task_definition != target or primary.rollout_state == "FAILED":
             return None
+        if self._restarts and primary.id == self._plan.restarts:
+            return None
         return primary
+
+    @property
+    def _restarts(self) -> bool:
+        """Whether new tasks are wanted though the task definition stays."""
+        return self._direction is Direction.ROLL and self._plan.restarts is not None
 
     def _existing(self, arn: str) -> str:
         """A revision that can be run: an INACTIVE one is registered again from what ECS remembers of it."""

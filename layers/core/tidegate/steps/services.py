@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tidegate.domain.errors import NotFoundError, RefusalError
 from tidegate.domain.manifest import EnvironmentView, ResolvedService
@@ -22,7 +24,8 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class ServiceFacts:
-    """`running` is the task definition of the deployment that ECS would go back to."""
+    """`running` is the task definition of the deployment that ECS would go back to; `smoke` what `steps.smoke` is asked
+    once the service has rolled."""
 
     key: str
     image: str
@@ -31,6 +34,7 @@ class ServiceFacts:
     state: ServiceState
     running: TaskDefinition
     busy: Busy | None
+    smoke: Mapping[str, Any] | None = None
 
     def container_of(self, task_definition: TaskDefinition) -> str:
         """The container whose image is replaced: the one that is named, or the only one there is."""
@@ -103,7 +107,24 @@ def _facts(
             hint="update the service to a task definition that exists",
         )
     busy = None if moving is None else Busy(key, view.cluster, state.name, moving.id)
-    return ServiceFacts(key, service.image, service.wave, service.container, state, known, busy)
+    smoke = _smoke(view, key, service)
+    return ServiceFacts(key, service.image, service.wave, service.container, state, known, busy, smoke)
+
+
+def _smoke(view: EnvironmentView, key: str, service: ResolvedService) -> dict[str, Any] | None:
+    """Seconds throughout. `runner` is the stack whose function asks: it is inside the environment's network."""
+    wanted = service.smoke
+    if wanted is None:
+        return None
+    return {
+        "service": key,
+        "url": wanted.url,
+        "expect": wanted.expect,
+        "body": wanted.body,
+        "latency": None if wanted.latency is None else wanted.latency.total_seconds(),
+        "within": int(wanted.within.total_seconds()),
+        "runner": view.settings.runner,
+    }
 
 
 def _under_way(state: ServiceState) -> EcsDeployment | None:

@@ -1,8 +1,8 @@
 """Function `sweep`: once a minute, what events may have missed.
 
 One query gives all that is open: runs that wait for ECS, deployments whose execution has ended without an outcome,
-locks that a dead or finished run left behind, hand-overs that nobody heard of. One thing that cannot be mended does
-not keep the others from it; the sweep fails at its end, so that its alarm rings.
+locks that a dead or finished run left behind, hand-overs and aborts that nobody heard of. One thing that cannot be
+mended does not keep the others from it; the sweep fails at its end, so that its alarm rings.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from tidegate.domain.lock import Lock
 from tidegate.domain.outcome import Outcome
 from tidegate.ledger.builds import BuildLedger
 from tidegate.ledger.handover import release, tell_owner
+from tidegate.ledger.interventions import Interventions
 from tidegate.ledger.locks import Locks
 from tidegate.ledger.records import Ledger
 from tidegate.ports import Item, Ports
 from tidegate.steps.announce import announce
 from tidegate.steps.build_report import announce_failure
+from tidegate.steps.queueing import release_mess
 from tidegate.steps.resuming import by_kind, resume
+from tidegate.steps.stopping import aborted, stop
 
 # A deployment whose recoveries die as well needs a person.
 MAX_RECOVERIES = 3
@@ -46,6 +49,7 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     resumed = sweep.each("token", by_kind(_of_type(items, "token")), sweep.tokens)
     recovered = sweep.each("deployment", _of_type(items, "deployment"), sweep.deployment)
     ended = sweep.each("build", _of_type(items, "build"), sweep.build)
+    sweep.each("abort", _of_type(items, "abort"), sweep.abort)
     handed = sweep.each("lock", _of_type(items, "lock"), sweep.lock)
     handed += sweep.each("queue", _queues(items), sweep.queue)
     if sweep.failures:
@@ -133,6 +137,19 @@ class _Sweep:
         announce_failure(self._ports, ended, builds.images(ended.id))
         return 1
 
+    def abort(self, item: Item) -> int:
+        """Whoever recorded it may have died before the run was told."""
+        identity = item["deployment"]
+        deployment = self._ledger.find(identity)
+        interventions = Interventions(self._ports.store, self._ports.clock)
+        abort = interventions.abort_of(identity)
+        if deployment is None or abort is None:
+            return 0
+        if deployment.outcome is not None:
+            interventions.close_abort(identity)
+            return 0
+        return stop(self._ports, deployment, aborted(abort))
+
     def lock(self, item: Item) -> int:
         lock = self._locks.read(item["system"], item["environment"])
         if lock.owner is None:
@@ -141,8 +158,12 @@ class _Sweep:
             tell_owner(self._ports, lock)
             return 1
         owner = self._ledger.deployment(lock.system, lock.environment, lock.owner)
-        if owner is not None and (owner.outcome is None or owner.outcome is Outcome.FAILED_DIRTY):
+        if owner is not None and owner.outcome is None:
             return 0
+        if owner is not None and owner.outcome is Outcome.FAILED_DIRTY:
+            # A mess waits for a person, and for nothing but a rollback that one has asked for.
+            waiting = self._locks.waiters(lock.system, lock.environment)
+            return int(bool(waiting) and waiting[0].rank.urgent and release_mess(self._ports, owner))
         release(self._ports, lock.system, lock.environment, lock.owner)
         return 1
 

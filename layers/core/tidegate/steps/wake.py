@@ -1,7 +1,8 @@
 """Function `wake`: receives events. An event is a hint: what AWS says when asked decides.
 
-`Image Published` starts a deployment, once, a push starts builds; events of ECS, CodeBuild and ECR resume the runs
-that wait for them, or write what on-call wants to see at once (the first task that stopped with an error).
+`Image Published` starts a deployment, once, a push starts builds, a secret that somebody changed starts its consumers
+again; events of ECS, CodeBuild, ECR and CloudWatch resume the runs that wait for them, or write what on-call wants to
+see at once (the first task that stopped with an error).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from tidegate.domain.errors import BadInputError, NotFoundError, RefusalError
 from tidegate.ledger.records import Ledger
 from tidegate.ports import Ports
 from tidegate.steps.announce import announce_refusal
-from tidegate.steps.resuming import awaited_scan, resume
+from tidegate.steps.resuming import awaited_alarm, awaited_scan, resume
 
 
 def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
@@ -28,6 +29,12 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
         return _ecs_task(event, ports)
     if detail_type == "ECR Image Scan":
         return _scan(event, ports)
+    if detail_type == "CloudWatch Alarm State Change":
+        return _decided(ports, awaited_alarm(str(event["detail"].get("alarmName"))))
+    if detail_type == "Secret Label Updated":
+        from tidegate.steps.secret_changes import secret_changed  # noqa: PLC0415 -- manifests, only for secrets
+
+        return secret_changed(event, ports)
     if detail_type == "CodeBuild Build State Change":
         from tidegate.steps.builds_seen import build_changed  # noqa: PLC0415 -- manifests, only for builds
 

@@ -126,11 +126,10 @@ class Environment(Part):
     scan: Scan | None = Field(
         default=None, description="Findings of ECR that refuse a release.", examples=[{"fail_on": "CRITICAL"}]
     )
-    # fifo until latest is built: every deployment that waits gets its turn.
     queue: Literal["latest", "fifo"] = Field(
-        default="fifo",
+        default="latest",
         description="latest: a newer deployment supersedes those that wait; fifo: each gets its turn.",
-        examples=["fifo"],
+        examples=["latest"],
     )
     # Not always an environment of this manifest: promotion may come from another account, with a manifest of its own.
     after: EnvironmentName | None = Field(

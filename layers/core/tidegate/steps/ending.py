@@ -1,0 +1,98 @@
+"""What all ends of a run have in common: the plan compared with ECS, the lock handed on, the answer to the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tidegate.domain.deployment import Deployment
+from tidegate.domain.errors import NotFoundError
+from tidegate.domain.outcome import Outcome
+from tidegate.domain.plan import Plan
+from tidegate.domain.rollout import ServiceState
+from tidegate.ledger.handover import release
+from tidegate.ledger.interventions import Interventions
+from tidegate.ledger.locks import Locks
+from tidegate.ledger.time import parse_iso
+from tidegate.ports import Ports
+
+
+def plan_of(deployment: Deployment) -> Plan:
+    if deployment.plan is None:
+        raise NotFoundError(f"deployment {deployment.id} has no plan in the ledger", field="deployment")
+    return deployment.plan
+
+
+def states_of(ports: Ports, plan: Plan) -> dict[str, ServiceState]:
+    return ports.containers.services(plan.cluster, sorted({service.service for service in plan.services}))
+
+
+def runs(state: ServiceState | None, task_definition: str) -> bool:
+    return state is not None and state.runs(task_definition)
+
+
+def described(plan: Plan, task_definitions: Mapping[str, str], changed: str) -> dict[str, dict[str, Any]]:
+    reverted = changed == "Reverted"
+    return {
+        service.key: {
+            "outcome": changed if service.changed else "Unchanged",
+            "task_definition": task_definitions[service.key],
+            **({} if reverted else {"digest": service.digest}),
+        }
+        for service in plan.services
+    }
+
+
+def fence_of(event: Mapping[str, Any], ports: Ports, deployment: Deployment) -> int | None:
+    """The fence that this run acquired; if it never heard of one, that of a hand-over it missed, or None."""
+    acquired = int(event.get("fence", -1))
+    if acquired >= 0:
+        return acquired
+    lock = Locks(ports.store, ports.clock).read(deployment.system, deployment.environment)
+    return lock.fence if lock.held_by(deployment.id) else None
+
+
+def unfinished(ports: Ports, deployment: Deployment) -> bool:
+    """Whether an attempt before recorded the end and may have got no further: handing the lock on comes last. After
+    that nothing is said twice, and no image is published over the one of a successor."""
+    lock = Locks(ports.store, ports.clock).read(deployment.system, deployment.environment)
+    return lock.held_by(deployment.id)
+
+
+def leave(ports: Ports, deployment: Deployment) -> None:
+    """What people did about it, the queue and the lock; FailedDirty keeps that until a person has looked."""
+    if deployment.outcome is Outcome.FAILED_DIRTY:
+        return
+    interventions = Interventions(ports.store, ports.clock)
+    interventions.close_abort(deployment.id)
+    if deployment.approval is not None:
+        interventions.forget_approval(deployment.system, deployment.environment, deployment.id)
+    Locks(ports.store, ports.clock).leave(deployment.system, deployment.environment, deployment.id)
+    release(ports, deployment.system, deployment.environment, deployment.id)
+
+
+def count(ports: Ports, deployment: Deployment) -> None:
+    outcome = deployment.document().outcome.value
+    ports.metrics.count(outcome, system=deployment.system, environment=deployment.environment)
+    seconds = (parse_iso(deployment.finished_at or "") - parse_iso(deployment.started_at)).total_seconds()
+    ports.metrics.count(
+        "DeploymentDuration",
+        seconds,
+        "Seconds",
+        system=deployment.system,
+        environment=deployment.environment,
+    )
+
+
+def open_document(deployment: Deployment, reason: str) -> dict[str, Any]:
+    return {
+        "outcome": None,
+        "deployment": deployment.id,
+        "release": deployment.release_name,
+        "reason": reason,
+        "services": {},
+    }
+
+
+def answer(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {"outcome": document["outcome"], "document": dict(document), "waves": []}

@@ -1,0 +1,94 @@
+"""Who gives way to whom: newer releases supersede those that wait (`queue: latest`), and a rollback goes before
+everything.
+
+Never the one that runs: only a rollback, or a person, takes that back. Each of these may be done twice, and a crash
+in between leaves deployments that wait a little longer than they should.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tidegate.domain.deployment import Deployment, Machine
+from tidegate.domain.lock import Rank, outranked
+from tidegate.domain.outcome import Outcome
+from tidegate.ledger.handover import release
+from tidegate.ledger.interventions import Interventions
+from tidegate.ledger.locks import Locks
+from tidegate.ledger.records import Ledger
+from tidegate.ports import Ports
+from tidegate.steps.stopping import aborted, stop, superseded
+
+
+def give_way(ports: Ports, ledger: Ledger, deployment: Deployment) -> None:
+    """In an environment whose queue is `latest`: `deployment`, which has come to wait, takes the place of older ones
+    that wait, or gives way to a newer one."""
+    if deployment.queue != "latest":
+        return
+    beaten, by = outranked(deployment.rank, _waiting(ports, deployment))
+    if by is not None:
+        stop(ports, deployment, superseded(deployment, _instead(ledger, deployment, by)))
+        return
+    for identity in beaten:
+        older = ledger.deployment(deployment.system, deployment.environment, identity)
+        if older is not None:
+            stop(ports, older, superseded(older, _instead(ledger, older, deployment.id)))
+
+
+def clear_the_way(ports: Ports, ledger: Ledger, rollback: Deployment) -> None:
+    """Of a rollback that waits for the lock: the deployment that holds it is taken back, those that wait are
+    superseded, a mess that one left behind is no obstacle."""
+    why = f"rollback {rollback.id} by {rollback.actor or 'somebody'}" + (
+        f": {rollback.reason}" if rollback.reason else ""
+    )
+    for identity, _ in _waiting(ports, rollback):
+        waiting = ledger.deployment(rollback.system, rollback.environment, identity)
+        if waiting is not None:
+            stop(ports, waiting, superseded(waiting, why))
+    locks = Locks(ports.store, ports.clock)
+    lock = locks.read(rollback.system, rollback.environment)
+    owner = (
+        None if lock.owner is None else ledger.deployment(rollback.system, rollback.environment, lock.owner)
+    )
+    if owner is None or owner.id == rollback.id:
+        return
+    if owner.outcome is Outcome.FAILED_DIRTY:
+        release_mess(ports, owner)
+        return
+    interventions = Interventions(ports.store, ports.clock)
+    if can_be_aborted(owner) and interventions.ask_abort(owner.id, owner, rollback.actor or "somebody", why):
+        abort = interventions.abort_of(owner.id)
+        if abort is not None:
+            stop(ports, owner, aborted(abort))
+
+
+def can_be_aborted(deployment: Deployment) -> bool:
+    """A rollback that has begun is finished: half of it would be no state that anybody ran."""
+    return deployment.machine is Machine.DEPLOY or not deployment.fence
+
+
+def release_mess(ports: Ports, owner: Deployment) -> bool:
+    """Hand on the lock that a deployment kept when it ended FailedDirty, for one that puts things right; False while
+    its execution runs."""
+    execution = ports.executions.describe(owner.execution)
+    if execution is not None and execution.running:
+        return False
+    release(ports, owner.system, owner.environment, owner.id)
+    return True
+
+
+def _waiting(ports: Ports, newcomer: Deployment) -> Iterator[tuple[str, Rank]]:
+    """Others that wait for the lock, or for a person before they do; without rollbacks."""
+    place = newcomer.system, newcomer.environment
+    for waiter in Locks(ports.store, ports.clock).waiters(*place):
+        if waiter.deployment != newcomer.id and not waiter.rank.urgent:
+            yield waiter.deployment, waiter.rank
+    for approval in Interventions(ports.store, ports.clock).approvals(*place):
+        if approval.deployment != newcomer.id:
+            yield approval.deployment, approval.rank
+
+
+def _instead(ledger: Ledger, deployment: Deployment, by: str) -> str:
+    newer = ledger.deployment(deployment.system, deployment.environment, by)
+    name = None if newer is None else newer.release_name
+    return f"{name or 'a newer release'} took its place (deployment {by})"

@@ -1,0 +1,64 @@
+"""Stopping a deployment at whatever it waits for. An execution is never stopped from outside: it is told, undoes what
+it did and ends by itself, so that nothing is left half-way.
+
+What a run does between two waits is not interrupted. It looks for an abort before each change of ECS and when it
+records a success (`ledger.records.Ledger.end`), so an abort that nobody was told of still comes in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tidegate.domain.deployment import Deployment
+from tidegate.domain.intervention import Abort
+from tidegate.domain.outcome import Outcome, OutcomeDocument
+from tidegate.domain.rollout import Direction
+from tidegate.ledger.interventions import Interventions
+from tidegate.ledger.locks import Locks
+from tidegate.ledger.records import Ledger
+from tidegate.ports import Ports
+
+ABORTED, SUPERSEDED = "Aborted", "Superseded"
+
+
+def abort_of(ports: Ports, deployment_id: str) -> Abort | None:
+    return Interventions(ports.store, ports.clock).abort_of(deployment_id)
+
+
+def aborted(abort: Abort) -> dict[str, Any]:
+    """What a task that waits is answered; every machine has its way back for it."""
+    return {"outcome": ABORTED, "reason": abort.told, "fence": -1, "document": None}
+
+
+def superseded(deployment: Deployment, reason: str) -> dict[str, Any]:
+    document = OutcomeDocument(Outcome.SUPERSEDED, deployment.id, deployment.release_name, reason)
+    return {"outcome": SUPERSEDED, "reason": reason, "fence": -1, "document": document.to_json()}
+
+
+def stop(ports: Ports, deployment: Deployment, answer: Mapping[str, Any]) -> int:
+    """Answer everything that a deployment waits for; gives how many tasks were told.
+
+    What takes a service back is left alone: it is what an abort wants.
+    """
+    told = _in_the_queue(ports, deployment, answer)
+    ledger = Ledger(ports.store, ports.clock)
+    for item in ledger.tokens_of(deployment.id):
+        if item.get("direction") == Direction.REVERT.value:
+            continue
+        told += ports.executions.succeed(item["token"], answer)
+        ledger.answered(item["awaited"], item["execution"], item["token"], deployment.id)
+    return told
+
+
+def _in_the_queue(ports: Ports, deployment: Deployment, answer: Mapping[str, Any]) -> int:
+    """Told before it is taken off: a crash in between leaves a waiter that is passed over, never one that nobody
+    knows. One that got the lock in the same moment gives it back when it ends."""
+    locks = Locks(ports.store, ports.clock)
+    place = deployment.system, deployment.environment
+    told = 0
+    for waiter in locks.waiters(*place):
+        if waiter.deployment == deployment.id:
+            told += ports.executions.succeed(waiter.token, answer)
+            locks.leave(*place, deployment.id)
+    return told

@@ -1,0 +1,81 @@
+"""Taking over a deployment whose execution has ended without an outcome.
+
+ECS knows no fence, so nothing is taken over before neither the owner, nor a child of it, nor a function that one of
+them called can change ECS any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from tidegate.domain.deployment import Deployment, Line
+from tidegate.ledger.locks import Locks
+from tidegate.ledger.records import Ledger
+from tidegate.ports import Ports
+
+# The longest time-out of a function of ours that may change something (template.yaml, Globals.Function.Timeout): one
+# that ran when its execution was stopped has ended after this.
+LONGEST_FUNCTION = timedelta(seconds=30)
+
+
+def take_over(
+    event: Mapping[str, Any], ports: Ports, ledger: Ledger, deployment: Deployment
+) -> Mapping[str, Any]:
+    """`{"outcome": "Taken", "fence"}`, `{"outcome": "Wait", "seconds"}` or `{"outcome": "NotOwner"}`."""
+    locks = Locks(ports.store, ports.clock)
+    # Out of the queue first: behind a look at the lock, a hand-over could still make it the owner.
+    locks.leave(deployment.system, deployment.environment, deployment.id)
+    lock = locks.read(deployment.system, deployment.environment)
+    if not lock.held_by(deployment.id):
+        return {"outcome": "NotOwner", "fence": -1, "seconds": 0}
+    if lock.execution == event["execution"]:
+        return {"outcome": "Taken", "fence": lock.fence, "seconds": 0}
+    seconds = _still_dangerous(ports, ledger, deployment, lock.execution)
+    if seconds > 0:
+        return {"outcome": "Wait", "fence": -1, "seconds": seconds}
+    taken = locks.take_over(deployment.system, deployment.environment, deployment.id, event["execution"])
+    if taken is None:
+        return {"outcome": "NotOwner", "fence": -1, "seconds": 0}
+    ledger.save(
+        replace(deployment, execution=event["execution"], fence=taken.fence),
+        Line(
+            ledger.now(),
+            "taken over from an execution that ended without an outcome",
+            detail=f"fence {taken.fence}",
+        ),
+        fence=taken.fence,
+    )
+    return {"outcome": "Taken", "fence": taken.fence, "seconds": 0}
+
+
+def _still_dangerous(ports: Ports, ledger: Ledger, deployment: Deployment, owner: str | None) -> int:
+    """Seconds until neither the owner, nor a child of it, nor a function that one of them called can change ECS."""
+    now = ports.clock.now()
+    runs = {rollout.execution for rollout in ledger.rollouts(deployment.id)}
+    longest = timedelta(0)
+    for arn in sorted({*runs, *({owner} if owner else ())}):
+        execution = ports.executions.describe(arn)
+        if execution is None:
+            continue
+        if execution.running:
+            _stop_waiting(ports, ledger, deployment, arn)
+            longest = max(longest, timedelta(seconds=2))
+        elif execution.stopped_at is not None:
+            longest = max(longest, execution.stopped_at + LONGEST_FUNCTION - now)
+    return max(0, -(-int(longest.total_seconds() * 1000) // 1000))
+
+
+def _stop_waiting(ports: Ports, ledger: Ledger, deployment: Deployment, execution: str) -> None:
+    """A child that outlived its parent waits for ECS: it changes nothing any more, and it may end."""
+    for rollout in ledger.rollouts(deployment.id):
+        if rollout.execution != execution or rollout.ecs_deployment is None:
+            continue
+        for waiting in ledger.waiting_for(rollout.ecs_deployment):
+            if waiting["execution"] == execution:
+                ports.executions.succeed(
+                    waiting["token"], {"outcome": "Aborted", "reason": "its deployment was stopped"}
+                )
+                ledger.answered(rollout.ecs_deployment, execution, waiting["token"], deployment.id)
