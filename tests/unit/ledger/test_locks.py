@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from tidegate.domain.errors import ConflictError, TransientError
-from tidegate.domain.lock import Lock, Waiter
+from tidegate.domain.lock import Lock, Rank, Waiter
 from tidegate.ledger import keys
 from tidegate.ledger.locks import Acquired, Locks, Queued, fenced
 from tidegate.ports import ConditionFailedError, Put
@@ -107,6 +107,19 @@ class TestAcquire:
         again = shop.acquire("D1")
         assert again == (Queued(1, 1, "D0") if waiting else Acquired(1))
         assert shop.queue == (["D1"] if waiting else [])
+
+    def test_of_an_attempt_that_a_later_one_overtakes_leaves_the_token_of_that_one(self, shop: Shop) -> None:
+        """`acquire`, the waiter that comes back: the condition on the token it was read with."""
+
+        def attempt(number: int) -> Acquired | Queued:
+            rank = Rank(attempt=str(number))
+            return shop.locks.acquire(*PLACE, "D2", "arn:D2", f"token-{number}", "", rank)
+
+        shop.acquire("D1")
+        attempt(1)
+        with shop.store.on_behalf_of("D2", rival=lambda: attempt(3), before_call=2):
+            attempt(2)
+        assert [waiter.token for waiter in shop.locks.waiters(*PLACE)] == ["token-3"]
 
     def test_of_a_lock_that_is_free_although_others_wait_lets_them_go_first(self, shop: Shop) -> None:
         """No write of ours leaves it so; whoever mends the table by hand may."""

@@ -24,14 +24,27 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from tidegate.domain.errors import TransientError
+from tidegate.domain.lock import Rank
 from tidegate.ledger.locks import Acquired, Locks, Queued
 
 from tests.support.clock import FakeClock
 from tests.unit.ledger.meddling import ENVIRONMENT, SYSTEM, MeddledStore, assert_legal
 
-DEPLOYMENTS = ["D1", "D2", "D3"]
+# The last one is a rollback's: it goes before all that waits.
+DEPLOYMENTS = ["D1", "D2", "D3", "R4"]
 deployments = st.sampled_from(DEPLOYMENTS)
-ACTIONS = ["acquire", "acquire", "release", "finish", "leave", "tell", "take_over", "pass_over", "pass_on"]
+ACTIONS = [
+    "acquire",
+    "acquire",
+    "acquire_late",
+    "release",
+    "finish",
+    "leave",
+    "tell",
+    "take_over",
+    "pass_over",
+    "pass_on",
+]
 
 
 @dataclass(frozen=True)
@@ -61,6 +74,7 @@ class LockMachine(RuleBasedStateMachine):
         self.tokens = 0
         # Who was told that it owns the lock or waits, and the tokens under which it may be waiting.
         self.accepted: dict[str, set[str]] = {}
+        self.attempts: dict[str, list[int]] = {}
         # Whose last call got no answer.
         self.uncertain: set[str] = set()
         self.owners_of_fences: dict[int, str] = {}
@@ -84,12 +98,20 @@ class LockMachine(RuleBasedStateMachine):
             trouble = replace(trouble, rival=("acquire", comers[0]))
         self._act("release", view.lock.owner, trouble)
 
+    @rule(trouble=troubles, first=st.booleans())
+    def come_back(self, trouble: Trouble, first: bool) -> None:
+        """One that waits is tried again, and again while that attempt is under way: the last one's token counts."""
+        waiting = [waiter.deployment for waiter in self.store.view().queue]
+        if waiting:
+            name = waiting[0 if first else -1]
+            self._act("acquire", name, replace(trouble, rival=("acquire", name)))
+
     def _act(self, action: str, deployment: str, trouble: Trouble) -> None:
         rival = None
         if trouble.rival is not None:
             of, by = trouble.rival
             # A task that is retried has a twin; all else that is done for one deployment is done in turn.
-            if by != deployment or of == action == "acquire":
+            if by != deployment or {of, action} <= {"acquire", "acquire_late"}:
                 rival = lambda: self._act(of, by, Trouble())  # noqa: E731
         actor = self._owner() if action in ("pass_over", "tell") else deployment
         doing: Callable[[str], None] = getattr(self, f"_{action}")
@@ -112,9 +134,25 @@ class LockMachine(RuleBasedStateMachine):
 
     def _acquire(self, deployment: str) -> None:
         self.tokens += 1
-        token = f"token-{self.tokens}"
-        self.accepted.setdefault(deployment, set()).add(token)
-        result = self.locks.acquire(SYSTEM, ENVIRONMENT, deployment, f"arn:{deployment}", token, "why")
+        self._acquire_with(deployment, self.tokens)
+
+    def _acquire_late(self, deployment: str) -> None:
+        """An attempt that the machine gave up long ago is carried out after all."""
+        earlier = self.attempts.get(deployment, [])
+        if len(earlier) > 1 and self._waits(deployment):
+            self._acquire_with(deployment, earlier[-2])
+
+    def _waits(self, deployment: str) -> bool:
+        return deployment in [waiter.deployment for waiter in self.store.view().queue]
+
+    def _acquire_with(self, deployment: str, attempt: int) -> None:
+        token = f"token-{attempt}"
+        attempts = self.attempts.setdefault(deployment, [])
+        if attempt not in attempts:
+            attempts.append(attempt)
+            self.accepted.setdefault(deployment, set()).add(token)
+        rank = Rank(urgent=deployment.startswith("R"), attempt=f"{attempt:06d}")
+        result = self.locks.acquire(SYSTEM, ENVIRONMENT, deployment, f"arn:{deployment}", token, "why", rank)
         view = self.store.view()
         if isinstance(result, Acquired):
             assert (view.lock.owner, view.lock.fence) == (deployment, result.fence)
@@ -125,10 +163,13 @@ class LockMachine(RuleBasedStateMachine):
             assert isinstance(result, Queued)
             place = [waiter.deployment for waiter in view.queue].index(deployment)
             waiter = view.queue[place]
-            assert (waiter.seq, waiter.token) == (result.seq, token)
+            assert waiter.seq == result.seq
+            assert waiter.token == token or waiter.rank.attempt > rank.attempt, (
+                "only a later attempt may have left its token"
+            )
             assert place < result.place, "one before it may have left since the queue was read, nobody came"
-            assert view.lock.owner == result.behind
-            self.accepted[deployment] = {token}
+            if attempt == max(attempts):
+                self.accepted[deployment] = {token}
         self.uncertain.discard(deployment)
 
     def _release(self, deployment: str) -> None:

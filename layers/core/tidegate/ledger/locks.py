@@ -79,10 +79,13 @@ class Locks:
                     writes.append(self._remove(system, environment, mine))
                 result = Acquired(taken.fence)
             elif mine is not None:
-                # A retried task comes with a new token; the old one is void.
+                # A retried task comes with a new token; the old one is void. Only that one: another attempt of the
+                # task, a later one perhaps, may have come since it was read.
                 again = Waiter(mine.seq, deployment, execution, token, reason, mine.since, rank)
                 writes = [
-                    self._enqueue(system, environment, again, {"deployment": deployment}),
+                    self._enqueue(
+                        system, environment, again, {"deployment": deployment, "token": mine.token}
+                    ),
                     self._unchanged(lock),
                 ]
                 result = Queued(mine.seq, queue.index(mine) + 1, lock.owner or "")
