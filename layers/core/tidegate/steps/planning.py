@@ -216,10 +216,8 @@ def _propose(
 
 
 def _one_wave(proposal: Proposal) -> Proposal:
-    """A rollback takes all services back at once and waits for nobody: time matters more than order then."""
-    services = tuple(
-        ServicePlan.from_json({**service.to_json(), "wave": 1}) for service in proposal.plan.services
-    )
+    """A rollback takes all services back at once and waits for nothing: time matters more than order then."""
+    services = tuple(replace(service, wave=1, smoke=None) for service in proposal.plan.services)
     return replace(proposal, plan=Plan(proposal.plan.cluster, services), busy=())
 
 

@@ -17,7 +17,7 @@ from tidegate.ledger.interventions import Interventions
 from tidegate.ledger.locks import Locks
 from tidegate.ledger.records import Ledger
 from tidegate.ports import Ports
-from tidegate.steps.stopping import aborted, stop, superseded
+from tidegate.steps.stopping import aborted, stop, superseded, withdraw
 
 
 def give_way(ports: Ports, ledger: Ledger, deployment: Deployment) -> None:
@@ -27,12 +27,12 @@ def give_way(ports: Ports, ledger: Ledger, deployment: Deployment) -> None:
         return
     beaten, by = outranked(deployment.rank, _waiting(ports, deployment))
     if by is not None:
-        stop(ports, deployment, superseded(deployment, _instead(ledger, deployment, by)))
+        withdraw(ports, deployment, superseded(deployment, _instead(ledger, deployment, by)))
         return
     for identity in beaten:
         older = ledger.deployment(deployment.system, deployment.environment, identity)
         if older is not None:
-            stop(ports, older, superseded(older, _instead(ledger, older, deployment.id)))
+            withdraw(ports, older, superseded(older, _instead(ledger, older, deployment.id)))
 
 
 def clear_the_way(ports: Ports, ledger: Ledger, rollback: Deployment) -> None:
@@ -44,7 +44,7 @@ def clear_the_way(ports: Ports, ledger: Ledger, rollback: Deployment) -> None:
     for identity, _ in _waiting(ports, rollback):
         waiting = ledger.deployment(rollback.system, rollback.environment, identity)
         if waiting is not None:
-            stop(ports, waiting, superseded(waiting, why))
+            withdraw(ports, waiting, superseded(waiting, why))
     locks = Locks(ports.store, ports.clock)
     lock = locks.read(rollback.system, rollback.environment)
     owner = (

@@ -18,6 +18,7 @@ from tidegate.ledger.interventions import Interventions
 from tidegate.ledger.locks import Locks
 from tidegate.ledger.records import Ledger
 from tidegate.ports import Ports
+from tidegate.steps.resuming import awaited_approval
 
 ABORTED, SUPERSEDED = "Aborted", "Superseded"
 
@@ -48,6 +49,18 @@ def stop(ports: Ports, deployment: Deployment, answer: Mapping[str, Any]) -> int
             continue
         told += ports.executions.succeed(item["token"], answer)
         ledger.answered(item["awaited"], item["execution"], item["token"], deployment.id)
+    return told
+
+
+def withdraw(ports: Ports, deployment: Deployment, answer: Mapping[str, Any]) -> int:
+    """Answer a deployment that waits for its turn or for a person. One that has got the lock in the meantime does not
+    hear of it: those are other tokens."""
+    told = _in_the_queue(ports, deployment, answer)
+    ledger = Ledger(ports.store, ports.clock)
+    awaited = awaited_approval(deployment.id)
+    for item in ledger.waiting_for(awaited):
+        told += ports.executions.succeed(item["token"], answer)
+        ledger.answered(awaited, item["execution"], item["token"], deployment.id)
     return told
 
 
