@@ -112,20 +112,20 @@ def _facts(
 
 
 def _smoke(view: EnvironmentView, key: str, service: ResolvedService) -> dict[str, Any] | None:
-    """What the function `smoke` is given as `check` (seconds throughout), and the `runner` whose function asks: that
-    stack is inside the environment's network."""
+    """What the function `smoke` is asked, seconds throughout, and the `runner` whose function it is: that stack is
+    inside the environment's network."""
     wanted = service.smoke
     if wanted is None:
         return None
-    check = {
+    return {
         "service": key,
         "url": wanted.url,
         "expect": wanted.expect,
         "body": wanted.body,
         "latency": None if wanted.latency is None else int(wanted.latency.total_seconds()),
         "within": int(wanted.within.total_seconds()),
+        "runner": view.settings.runner,
     }
-    return {"runner": view.settings.runner, "check": check}
 
 
 def _under_way(state: ServiceState) -> EcsDeployment | None:
