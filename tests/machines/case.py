@@ -80,7 +80,7 @@ def document(outcome: str) -> Json:
 
 def planned(outcome: str, *waves: Sequence[str], **more: Any) -> Json:
     """What `plan_release` answers; a final outcome comes with its document."""
-    final = outcome not in ("Ready", "Busy", "Recover")
+    final = outcome not in ("Ready", "Busy", "Recover", "Approval", "Aborted")
     answer = {
         "outcome": outcome,
         "deployment": DEPLOYMENT,
@@ -88,6 +88,7 @@ def planned(outcome: str, *waves: Sequence[str], **more: Any) -> Json:
         "environment": ENVIRONMENT,
         "waves": [{"services": list(wave)} for wave in waves],
         "planned_fence": PLANNED_FENCE,
+        "bake": 0,
         "reason": "",
         "document": document(outcome) if final else None,
         "busy": None,
@@ -101,13 +102,37 @@ BUSY = {
     "ecs_service": "shop-api",
     "ecs_deployment": "ecs-svc/0001",
 }
-ACQUIRED = gives(outcome="Acquired", fence=FENCE)
-ACQUIRED_LATER = gives(outcome="Acquired", fence=FENCE + 2)
+ACQUIRED = gives(outcome="Acquired", fence=FENCE, document=None)
+ACQUIRED_LATER = gives(outcome="Acquired", fence=FENCE + 2, document=None)
 """Others had the lock between the plan and this run."""
+RELEASED = gives(outcome="Released")
+# What anything that waits is answered, whatever it waits for.
+ABORTED = gives(outcome="Aborted", reason="aborted by ada: wrong commit", fence=-1, document=None)
+SUPERSEDED = gives(
+    outcome="Superseded", reason="r43 took its place", fence=-1, document=document("Superseded")
+)
+APPROVED = gives(outcome="Approved", reason="approved by ada", fence=-1, document=None)
+REJECTED = gives(
+    outcome="Rejected", reason="rejected by ada: not today", fence=-1, document=document("Refused")
+)
+ALARMED = gives(outcome="Alarmed", reason="alarm shop-errors is in ALARM")
 TAKEN = gives(outcome="Taken", fence=FENCE, seconds=0)
 WAIT = gives(outcome="Wait", fence=-1, seconds=2)
 NOT_OWNER = gives(outcome="NotOwner", fence=-1, seconds=0)
-ROLLED = gives(outcome="Rolled", reason="the ECS deployment completed")
+SMOKE = {
+    "service": "api",
+    "url": "https://shop.example.com/health",
+    "expect": 200,
+    "body": None,
+    "latency": None,
+    "within": 1,
+    "runner": None,
+}
+"""What a service is to be asked once it has rolled; a service without such a check has None."""
+ROLLED = gives(outcome="Rolled", reason="the ECS deployment completed", smoke=None)
+ROLLED_TO_BE_ASKED = gives(outcome="Rolled", reason="the ECS deployment completed", smoke=SMOKE)
+HEALTHY = gives(outcome="Healthy", reason="GET … answered 200", attempts=1, status=200)
+UNHEALTHY = gives(outcome="Unhealthy", reason="GET … answered 503", attempts=3, status=503)
 ROLLED_BACK = gives(outcome="RolledBack", reason="tasks failed to start")
 STUCK = gives(outcome="Stuck", reason="the service no longer exists")
 REPORTED = gives(summary="exit code 1")

@@ -17,7 +17,6 @@ from tests.machines.case import (
     Answers,
     Case,
     ended,
-    gives,
     planned,
     recorded,
     to_revert,
@@ -29,7 +28,7 @@ REPLAN = ["PlanAgain", "Replanned?"]
 ROLL_1 = ["RollWave", "RollService", "WaveHealthy?"]
 ROLL_2 = ["RollWave", "RollService", "RollService", "WaveHealthy?"]
 SUCCEED = ["RecordSuccess", "Recorded?", "Succeeded"]
-CONCLUDE = ["Conclude", "Unchanged"]
+CONCLUDE = ["Conclude", "Clean?", "Unchanged"]
 COMPENSATE = ["BeginCompensation", "MoreToRevert?"]
 REVERT_1 = ["RevertWave", "RevertService", "MoreToRevert?"]
 REVERT_2 = ["RevertWave", "RevertService", "RevertService", "MoreToRevert?"]
@@ -113,7 +112,7 @@ CHANGED_NOTHING = [
             [*PLAN, *CONCLUDE],
             outcome,
         )
-        for outcome in ("NoChange", "Refused")
+        for outcome in ("NoChange", "Refused", "Superseded")
     ),
     *(
         deploy(
@@ -127,17 +126,7 @@ CHANGED_NOTHING = [
             [*LOCK, *REPLAN, *CONCLUDE],
             outcome,
         )
-        for outcome in ("NoChange", "Refused")
-    ),
-    deploy(
-        "the wait for the lock was called off",
-        {
-            "Plan": [planned("Ready", ["api"])],
-            "Acquire": [gives(outcome="Aborted", fence=-1)],
-            **FAILED_CLEAN,
-        },
-        [*LOCK, *CLEAN],
-        "FailedClean",
+        for outcome in ("NoChange", "Refused", "Superseded")
     ),
 ]
 COMPENSATED = [
@@ -258,7 +247,7 @@ RECOVERED = [
             [*PLAN, "TakeOverLock", "TakenOver?", *FAIL, "Unchanged"],
             outcome,
         )
-        for outcome in ("Succeeded", "NoChange", "Refused")
+        for outcome in ("Succeeded", "NoChange", "Refused", "Superseded")
     ),
 ]
 

@@ -58,10 +58,11 @@ def caught(
     path: list[str],
     error: tuple[str, str] | None = ("OutsideError", "access denied"),
     outcome: str = "FailedClean",
+    place: int = 0,
     **more: object,
 ) -> Case:
-    last = {} if "Fail" in answers else FAILED_CLEAN
-    about = {"caught": (state, 0), "error": error}
+    last = {} if "Fail" in answers or outcome == "Succeeded" else FAILED_CLEAN
+    about = {"caught": (state, place), "error": error}
     return deploy(name, {**answers, **last}, path, outcome, **about, **more)
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from tests.machines.case import (
+    ABORTED,
     DENIED,
+    HEALTHY,
     REPORTED,
     ROLLED,
     ROLLED_BACK,
+    ROLLED_TO_BE_ASKED,
     SILENCE,
+    SMOKE,
+    UNHEALTHY,
     Answers,
     Case,
     Ending,
@@ -17,6 +22,7 @@ from tests.machines.case import (
 
 ROLLED_OUT = ["StartRollout", "RolledOut?", "Rolled"]
 NOT_ROLLED = ["StartRollout", "RolledOut?", "ReportFailure", "NotRolled"]
+ASKED = ["StartRollout", "RolledOut?", "CheckSmoke"]
 CUT_SHORT = ["StartRollout", "ReportFailure", "NotRolled"]
 REPORT: Answers = {"Report api": [REPORTED]}
 
@@ -33,11 +39,35 @@ ROLL = [
     roll("ECS completes it", {"Start api": [ROLLED]}, ROLLED_OUT, "Rolled"),
     roll("ECS completes the way back", {"Start api back": [ROLLED]}, ROLLED_OUT, "Rolled", "Revert"),
     roll("ECS rolls it back", {"Start api": [ROLLED_BACK], **REPORT}, NOT_ROLLED, "RolledBack"),
+    # Somebody wanted it so: there is no failure to report.
+    roll("it is aborted", {"Start api": [ABORTED]}, ["StartRollout", "RolledOut?", "NotRolled"], "Aborted"),
     roll(
-        "it was called off",
-        {"Start api": [gives(outcome="Aborted", reason="its deployment was stopped")], **REPORT},
-        NOT_ROLLED,
-        "Aborted",
+        "it is asked, and is healthy",
+        {"Start api": [ROLLED_TO_BE_ASKED], "Smoke api": [HEALTHY]},
+        [*ASKED, "Healthy?", "Rolled"],
+        "Rolled",
+    ),
+    roll(
+        "it is asked, and is not healthy",
+        {"Start api": [ROLLED_TO_BE_ASKED], "Smoke api": [UNHEALTHY], **REPORT},
+        [*ASKED, "Healthy?", "ReportFailure", "NotRolled"],
+        "Unhealthy",
+    ),
+    roll(
+        "it cannot be asked",
+        {"Start api": [ROLLED_TO_BE_ASKED], "Smoke api": [DENIED], **REPORT},
+        [*ASKED, "ReportFailure", "NotRolled"],
+        "Unhealthy",
+        caught=("CheckSmoke", 0),
+        error=("the smoke check failed to run: OutsideError: ", "access denied"),
+    ),
+    roll(
+        "its environment's runner is not there to ask it",
+        {"Start api": [gives(**ROLLED["gives"] | {"smoke": SMOKE | {"runner": "nobodys"}})], **REPORT},
+        [*ASKED, "ReportFailure", "NotRolled"],
+        "Unhealthy",
+        caught=("CheckSmoke", 0),
+        error=("the smoke check failed to run: Lambda.", "nobodys-smoke"),
     ),
     roll(
         "ECS does not decide in time",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.machines.case import (
+    ABORTED,
     ACQUIRED,
     ACQUIRED_LATER,
     DENIED,
@@ -17,7 +18,6 @@ from tests.machines.case import (
     Answers,
     Case,
     ended,
-    gives,
     planned,
     recorded,
 )
@@ -29,7 +29,7 @@ REPLAN = ["PlanAgain", "Replanned?"]
 BACK_1 = ["RollBackServices", "RollService", "RolledBack?"]
 BACK_2 = ["RollBackServices", "RollService", "RollService", "RolledBack?"]
 SUCCEED = ["RecordSuccess", "Recorded?", "Succeeded"]
-CONCLUDE = ["Conclude", "Unchanged"]
+CONCLUDE = ["Conclude", "Clean?", "Unchanged"]
 TAKE_OVER = [*PLAN, "TakeOverLock", "TakenOver?"]
 FAIL = ["RecordFailure", "Clean?"]
 CLEAN = [*FAIL, "FailedClean"]
@@ -77,6 +77,12 @@ WENT_BACK = [
         "Succeeded",
     ),
     rollback(
+        "what held the lock has taken itself back, and there is nothing left to do",
+        {**READY_LATER, "PlanAgain": [planned("Ready")], **SUCCEEDED},
+        [*LOCK, *REPLAN, "RollBackServices", "RolledBack?", *SUCCEED],
+        "Succeeded",
+    ),
+    rollback(
         "a rollback that was cut off is finished",
         {**RECOVER, "TakeOver": [TAKEN], "Start api": [ROLLED], **SUCCEEDED},
         [*TAKE_OVER, *BACK_1, *SUCCEED],
@@ -112,10 +118,22 @@ CHANGED_NOTHING = [
         "the wait for the lock was called off",
         {
             "PlanRollback": [planned("Ready", ["api"])],
-            "Acquire": [gives(outcome="Aborted", fence=-1)],
+            "Acquire": [ABORTED],
             **FAILED_CLEAN,
         },
         [*LOCK, *CLEAN],
+        "FailedClean",
+    ),
+    rollback(
+        "it was aborted before it was planned again",
+        {**READY_LATER, "PlanAgain": [planned("Aborted")], **FAILED_CLEAN},
+        [*LOCK, *REPLAN, *CLEAN],
+        "FailedClean",
+    ),
+    rollback(
+        "an abort comes before a refusal is recorded",
+        {"PlanRollback": [planned("Refused")], "Conclude": [recorded("FailedClean")]},
+        [*PLAN, "Conclude", "Clean?", "FailedClean"],
         "FailedClean",
     ),
     rollback(

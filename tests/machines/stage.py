@@ -26,14 +26,15 @@ TABLE = "scripts"
 MACHINES = ("deploy", "rollback", "roll", "build")
 STEPS = {
     "PlanReleaseArn": "Plan PlanAgain PlanRollback",
-    "LockArn": "Acquire TakeOver",
-    "RollServiceArn": "Start Await Report",
+    "LockArn": "AwaitApproval Acquire Release TakeOver",
+    "RollServiceArn": "Start Await Bake Report",
+    "SmokeArn": "Smoke",
     "RecordArn": "Succeed BeginCompensation Fail Conclude",
     "BuildImagesArn": "Select Start Report",
     "PublishImagesArn": "AwaitScans Publish Fail",
 }
 # What a machine waits for, each in seconds.
-WAITS = ("RolloutTimeoutSeconds", "BuildTimeoutSeconds", "ScanTimeoutSeconds")
+WAITS = ("RolloutTimeoutSeconds", "BuildTimeoutSeconds", "ScanTimeoutSeconds", "ApprovalTimeoutSeconds")
 # Nothing but what a test lets run out takes as long.
 PATIENCE = 600
 
@@ -85,7 +86,7 @@ class Stage:
     def machine(
         self, name: str, seconds: int = PATIENCE, change: Change | None = None, **substituted: str
     ) -> str:
-        """ARN of a machine whose rollouts (or builds, or scans) may take so long; made once, and its `roll` with it."""
+        """ARN of a machine all of whose waits may take so long; made once, and its `roll` with it."""
         key = f"{name} {seconds} {change.__module__ + change.__name__ if change else ''} {substituted}"
         if key not in self._machines:
             whole = deepcopy(definition(name))

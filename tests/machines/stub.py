@@ -28,8 +28,8 @@ class UnscriptedError(Exception):
 
 def handler(event: Mapping[str, Any], context: Any) -> Any:
     name = called(event)
-    if event["step"] not in os.environ["STEPS"].split():
-        raise UnscriptedError(f"{os.environ['AWS_LAMBDA_FUNCTION_NAME']} has no step {event['step']}")
+    if step_of(event) not in os.environ["STEPS"].split():
+        raise UnscriptedError(f"{os.environ['AWS_LAMBDA_FUNCTION_NAME']} has no step {step_of(event)}")
     answers, place = noted(script_of(event), name, event)
     if place >= len(answers):
         raise UnscriptedError(f"no answer for call {place + 1} of {name}")
@@ -42,10 +42,15 @@ def script_of(event: Mapping[str, Any]) -> str:
     return str(event.get("environment") or event["request"]["environment"])
 
 
+def step_of(event: Mapping[str, Any]) -> str:
+    """One function has a single step, and is not told so."""
+    return str(event.get("step") or "Smoke")
+
+
 def called(event: Mapping[str, Any]) -> str:
-    """`Acquire`; `Start api` or `Start api back`; `Report api`: what an answer is written down under."""
-    words = [event["step"], event.get("service"), event.get("image")]
-    words += ["back"] if event["step"] == "Start" and event.get("direction") == "Revert" else []
+    """`Acquire`; `Start api` or `Start api back`; `Report api`; `Smoke api`: what an answer is written down under."""
+    words = [step_of(event), event.get("service"), event.get("image")]
+    words += ["back"] if step_of(event) == "Start" and event.get("direction") == "Revert" else []
     return " ".join(word for word in words if word)
 
 

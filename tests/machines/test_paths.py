@@ -17,12 +17,13 @@ from tests.machines.deploy_cases import DEPLOY
 from tests.machines.deploy_catches import DEPLOY_CAUGHT
 from tests.machines.roll_cases import ROLL
 from tests.machines.rollback_cases import ROLLBACK
+from tests.machines.safety_cases import SAFETY
 from tests.machines.stage import Run, Stage, definition
 from tests.template.walking import flow_of
 
 pytestmark = pytest.mark.emulator
 
-CASES = [*DEPLOY, *DEPLOY_CAUGHT, *ROLLBACK, *ROLL, *BUILDS]
+CASES = [*DEPLOY, *DEPLOY_CAUGHT, *SAFETY, *ROLLBACK, *ROLL, *BUILDS]
 
 
 def ending(described: dict[str, Any]) -> Ending:

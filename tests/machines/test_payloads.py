@@ -5,30 +5,40 @@ from __future__ import annotations
 import json
 
 import pytest
+from tidegate.domain.smoke import SmokeCheck
 
 from tests.machines import build_cases
 from tests.machines.case import (
     ACQUIRED_LATER,
+    APPROVED,
     BUSY,
     DENIED,
     DEPLOYMENT,
     FENCE,
+    REJECTED,
+    RELEASED,
     ROLLED_BACK,
+    ROLLED_TO_BE_ASKED,
+    SMOKE,
+    SUPERSEDED,
     TAKEN,
+    UNHEALTHY,
     Case,
+    Json,
     document,
     planned,
     recorded,
 )
 from tests.machines.deploy_cases import DEPLOY
+from tests.machines.safety_cases import SAFETY
 from tests.machines.stage import SYSTEM, Run, Stage
 
 pytestmark = pytest.mark.emulator
 
 
 def played(stage: Stage, name: str) -> Run:
-    case: Case = next(case for case in DEPLOY if case.name == name)
-    run = stage.start(stage.machine(case.machine), case.answers)
+    case: Case = next(case for case in (*DEPLOY, *SAFETY) if case.name == name)
+    run = stage.start(stage.machine(case.machine, case.seconds), case.answers)
     run.ended()
     return run
 
@@ -110,6 +120,84 @@ def test_what_the_plan_says_is_concluded_with(stage: Stage) -> None:
     run = played(stage, "Refused under the lock")
     assert run.payload("Conclude")["document"] == document("Refused")
     assert run.payload("Conclude")["fence"] == ACQUIRED_LATER["gives"]["fence"]
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("a person rejects it", REJECTED),
+        ("a newer one comes while a person thinks", SUPERSEDED),
+        ("a newer one takes its place in the queue", SUPERSEDED),
+    ],
+)
+def test_what_a_run_that_waits_is_told_is_concluded_with(stage: Stage, name: str, answer: Json) -> None:
+    """Guards `document` in what AwaitApproval and AcquireLock assign: nobody else knows who rejected it, or what came
+    instead."""
+    conclude = played(stage, name).payload("Conclude")
+    assert (conclude["document"], conclude["fence"]) == (answer["gives"]["document"], -1)
+
+
+def test_nothing_is_held_while_a_person_thinks_again(stage: Stage) -> None:
+    """Guards `fence: -1` behind ReleaseLock: the fence of a lock that was given back is somebody else's to void."""
+    answers = {
+        "Plan": [planned("Approval", ["api"])],
+        "AwaitApproval": [APPROVED, DENIED],
+        "Acquire": [ACQUIRED_LATER],
+        "PlanAgain": [planned("Approval", ["worker"])],
+        "Release": [RELEASED],
+        "Fail": [recorded("FailedClean")],
+    }
+    run = stage.start(stage.machine("deploy"), answers)
+    run.ended()
+    assert run.path[-6:] == [
+        *["Replanned?", "ReleaseLock", "AwaitApproval"],
+        *["RecordFailure", "Clean?", "FailedClean"],
+    ]
+    assert run.payload("PlanAgain")["fence"] == ACQUIRED_LATER["gives"]["fence"]
+    assert run.payload("Fail")["fence"] == -1
+
+
+def test_each_time_that_it_asks_for_the_lock_is_another_attempt(stage: Stage) -> None:
+    """Guards `attempt`: a place in the queue that a run gave up is not one that it takes again. Each wait has a token
+    of its own."""
+    run = played(stage, "the plan has changed since it was approved")
+    for step in ("AwaitApproval", "Acquire"):
+        assert run.payload(step, 0)["token"] != run.payload(step, 1)["token"]
+    assert run.payload("Acquire", 0)["attempt"] < run.payload("Acquire", 1)["attempt"]
+    place = {
+        "system": SYSTEM,
+        "environment": run.script,
+        "deployment": DEPLOYMENT,
+        "execution": run.execution,
+    }
+    for step in ("AwaitApproval", "Release"):
+        assert place.items() <= run.payload(step).items()
+
+
+def test_a_bake_is_of_the_run_and_its_fence(stage: Stage) -> None:
+    bake = played(stage, "an alarm rings while it bakes").payload("Bake")
+    assert (bake["fence"], bake["deployment"], bake["system"]) == (FENCE, DEPLOYMENT, SYSTEM)
+    assert bake["token"]
+
+
+def test_an_approval_that_expired_says_so(stage: Stage) -> None:
+    error = played(stage, "nobody approves it in time").payload("Fail")["error"]
+    assert error == {"name": "ApprovalExpired", "cause": "nobody approved it within 1 s"}
+
+
+def test_a_smoke_check_is_what_the_plan_says_and_whose_it_is(stage: Stage) -> None:
+    """Guards the payload of CheckSmoke: its step refuses a key that it does not know, such as `runner`."""
+    run = played(stage, "a service that has rolled is asked, and is healthy")
+    payload = run.payload("Smoke api")
+    place = {"system": SYSTEM, "environment": run.script, "deployment": DEPLOYMENT}
+    assert payload == {name: value for name, value in SMOKE.items() if name != "runner"} | place
+    assert SmokeCheck.from_payload(payload).url == ROLLED_TO_BE_ASKED["gives"]["smoke"]["url"]
+
+
+def test_a_service_that_is_not_healthy_is_reported_with_what_it_said(stage: Stage) -> None:
+    report = played(stage, "a service that has rolled is asked, and is not healthy").payload("Report api")
+    said = UNHEALTHY["gives"]
+    assert (report["outcome"], report["reason"]) == (said["outcome"], said["reason"])
 
 
 def test_a_failure_is_reported_with_what_ecs_said(stage: Stage) -> None:

@@ -12,6 +12,7 @@ from tests.machines.case import Case, Json, ended, planned, raises, recorded
 from tests.machines.deploy_cases import CLEAN, DEPLOY, PLAN
 from tests.machines.roll_cases import ROLL
 from tests.machines.rollback_cases import ROLLBACK
+from tests.machines.safety_cases import SAFETY
 from tests.machines.stage import MACHINES, Stage, definition
 from tests.machines.test_paths import ending
 from tests.template.walking import flow_of
@@ -34,15 +35,18 @@ THROWN_AT: dict[tuple[str, str], list[str]] = {
     ],
     ("deploy", "the dead run's functions are waited for"): ["TakeOver", "BeginCompensation", "Fail"],
     ("deploy", "Refused at once"): ["Conclude"],
+    ("deploy", "the plan has changed since it was approved"): ["AwaitApproval", "Release"],
+    ("deploy", "an alarm rings while it bakes"): ["Bake"],
     ("rollback", "others had the lock in between"): ["PlanRollback", "Acquire", "PlanAgain", "Succeed"],
     ("rollback", "the dead run's functions are waited for"): ["TakeOver"],
     ("rollback", "NoChange at once"): ["Conclude"],
     ("rollback", "a service does not run what it went back to"): ["Fail"],
     ("roll", "ECS rolls it back"): ["Start api", "Report api"],
+    ("roll", "it is asked, and is healthy"): ["Smoke api"],
     ("build", "the only image fails"): ["Select", "Start api", "Report api", "Fail"],
     ("build", "an image that is scanned"): ["AwaitScans", "Publish"],
 }
-CASES = {(case.machine, case.name): case for case in (*DEPLOY, *ROLLBACK, *ROLL, *BUILDS)}
+CASES = {(case.machine, case.name): case for case in (*DEPLOY, *SAFETY, *ROLLBACK, *ROLL, *BUILDS)}
 
 
 def thrown_at(case: Case, calls: list[str], error: Json) -> Case:
@@ -67,7 +71,7 @@ def test_a_transient_error_changes_nothing_but_the_calls(
 @pytest.mark.parametrize("machine", MACHINES)
 def test_every_call_that_is_retried_is_thrown_at(machine: str) -> None:
     retried = {
-        state["Arguments"]["Payload"]["step"]
+        state["Arguments"]["Payload"].get("step", "Smoke")
         for flow in flow_of(machine, definition(machine)).all()
         for state in flow.states.values()
         if "lambda:invoke" in state.get("Resource", "") and "Retry" in state

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from copy import deepcopy
+from typing import Any
 
 import pytest
 from cfnlint.api import lint
@@ -20,7 +21,14 @@ from tests.template.walking import Flow, flow_of
 
 MACHINES = sorted(load().machines)
 _VARIABLE = re.compile(r"\$([A-Za-z]\w*)\b(?!\()")  # a function is called, a variable is not
-VALUES = {"RolloutTimeoutSeconds": "1800", "BuildTimeoutSeconds": "7200", "ScanTimeoutSeconds": "900"}
+VALUES = {
+    "RolloutTimeoutSeconds": "1800",
+    "BuildTimeoutSeconds": "7200",
+    "ScanTimeoutSeconds": "900",
+    "ApprovalTimeoutSeconds": "86400",
+}
+# What a time-out may be computed from: as the plan has it, seconds.
+VARIABLES = {"bake": 300, "smoke": {"within": 60}}
 
 
 def filled(definition: Json) -> Json:
@@ -38,12 +46,19 @@ def expressions(value: object) -> Iterator[str]:
             yield part.removeprefix("{%").removesuffix("%}").strip()
 
 
+def evaluated(expression: str) -> Any:
+    parsed = Jsonata.jsonata(next(expressions(expression)))
+    for name, value in VARIABLES.items():
+        parsed.assign(name, value)
+    return parsed.evaluate({})
+
+
 def complaints(definition: Json) -> list[str]:
     """`TimeoutSeconds` may be an expression (Task state, "JSONata"), which cfn-lint's schema does not know yet."""
     plain = deepcopy(definition)
     for part in within(plain):
         if isinstance(part, dict) and isinstance(part.get("TimeoutSeconds"), str):
-            part["TimeoutSeconds"] = Jsonata.jsonata(next(expressions(part["TimeoutSeconds"]))).evaluate({})
+            part["TimeoutSeconds"] = evaluated(part["TimeoutSeconds"])
     template = {
         "Resources": {
             "Machine": {

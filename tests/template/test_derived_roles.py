@@ -13,7 +13,7 @@ import pytest
 from tests.template.loading import Change, Json, Stack, referred
 from tests.template.policies import Permission, as_list, canonical, machine_roles, permissions
 from tests.template.test_policies import FROM_OUTSIDE
-from tests.template.walking import RUN, called, flow_of, tasks
+from tests.template.walking import RUN, called, flow_of, runners, tasks
 
 Rule = Callable[[Stack], list[str]]
 _ARN = "arn:${AWS::Partition}:%s:${AWS::Region}:${AWS::AccountId}:%s"
@@ -49,6 +49,10 @@ def derived(stack: Stack, machine: str, role: str) -> set[Permission]:
             target = defined[called(state)]
             if state["Resource"] != RUN:
                 needed.add(Permission(role, "lambda:InvokeFunction", canonical(target)))
+                if suffix := runners(state):
+                    theirs = f"function:${{AWS::StackName}}-runner-*{suffix}"
+                    resource = canonical({"Fn::Sub": _ARN % ("lambda", theirs)})
+                    needed.add(Permission(role, "lambda:InvokeFunction", resource))
                 continue
             name = stack.resources[referred(target) or ""]["Properties"]["StateMachineName"]["Fn::Sub"]
             executions = canonical({"Fn::Sub": _ARN % ("states", f"execution:{name}:*")})
@@ -200,6 +204,13 @@ def statement(name: str, number: int, change: Callable[[Json], object]) -> Chang
             a_machine_may_do_what_its_states_do,
             statement(
                 "RollRole", 0, lambda s: s["Resource"].append({"Fn::GetAtt": ["SweepFunction", "Arn"]})
+            ),
+        ),
+        (a_machine_may_do_what_its_states_do, statement("RollRole", 0, lambda s: s["Resource"].pop())),
+        (
+            a_machine_may_do_what_its_states_do,
+            lambda _, m: m["RollMachine"]["States"]["CheckSmoke"]["Arguments"].update(
+                FunctionName="${SmokeArn}"
             ),
         ),
         (a_machine_may_do_what_its_states_do, statement("RollbackRole", 2, lambda s: s["Action"].pop())),

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tidegate.domain.smoke import LONGEST_WITHIN
 from tidegate.runtime.observability import ALARMED, NAMESPACE
 from tidegate.runtime.settings import Settings
-from tidegate.steps.lock import LONGEST_FUNCTION
+from tidegate.steps.taking_over import LONGEST_FUNCTION
 
 from tests.template.loading import Change, Stack, referred
+from tests.template.policies import permissions
+from tests.template.walking import RUN, called, flow_of, tasks
 
 Rule = Callable[[Stack], list[str]]
+# How Lambda puts a function into a VPC (AWS managed policy AWSLambdaVPCAccessExecutionRole).
+NETWORK = {
+    "ec2:CreateNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:DeleteNetworkInterface",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
+}
 FOURTEEN_DAYS = 14 * 24 * 3600
 RETENTION = {"Ref": "LogRetentionDays"}
 
@@ -170,21 +183,54 @@ def the_sweep_is_watched(stack: Stack) -> list[str]:
 
 
 def a_takeover_waits_for_the_longest_function(stack: Stack) -> list[str]:
+    """But not for one that only asks: whatever it still does changes nothing."""
     longest = int(LONGEST_FUNCTION.total_seconds())
-    return [name for name, function in stack.functions().items() if function["Timeout"] > longest]
+    return [
+        name
+        for name, function in stack.functions().items()
+        if function["Timeout"] > longest and not _only_asks(stack, referred(function["Role"]) or "")
+    ]
+
+
+def _only_asks(stack: Stack, role: str) -> bool:
+    """It has no right but to write its log and traces, and to be in a VPC."""
+    actions = {entry.action for entry in permissions(stack, role)}
+    return all(action.startswith(("logs:", "xray:")) or action in NETWORK for action in actions)
 
 
 def a_task_outlasts_its_function(stack: Stack) -> list[str]:
     """Else the machine would try again, or clean up, beside a function that still runs."""
-    longest = max(function["Timeout"] for function in stack.functions().values())
-    return [
-        f"{machine}/{name}"
-        for machine, definition in stack.machines.items()
-        for name, state in definition["States"].items()
-        if state["Type"] == "Task"
-        and isinstance(state["TimeoutSeconds"], int)
-        and state["TimeoutSeconds"] <= longest
-    ]
+    wrong = []
+    for machine, definition in stack.machines.items():
+        defined = stack.resources[machine]["Properties"]["DefinitionSubstitutions"]
+        for flow in flow_of(machine, definition).all():
+            for name, state in tasks(flow):
+                function = stack.functions().get(referred(defined.get(called(state))) or "")
+                seconds = state["TimeoutSeconds"]
+                if function is not None and isinstance(seconds, int) and seconds <= function["Timeout"]:
+                    wrong.append(f"{flow.path}/{name}")
+    return wrong
+
+
+def a_smoke_check_has_the_time_that_a_manifest_may_give_it(stack: Stack) -> list[str]:
+    """The longest one ends in its function, and its Task outlasts it; so does the Task that runs the whole roll."""
+    wrong = [] if stack.functions()["SmokeFunction"]["Timeout"] >= LONGEST_WITHIN else ["SmokeFunction"]
+    states = stack.machines["RollMachine"]["States"]
+    given = re.fullmatch(r"\{% \$smoke\.within \+ (\d+) %\}", str(states["CheckSmoke"]["TimeoutSeconds"]))
+    if given is None or int(given[1]) < 60:
+        wrong.append("RollMachine/CheckSmoke")
+    behind = LONGEST_WITHIN + 60 + states["ReportFailure"]["TimeoutSeconds"]
+    for machine, definition in stack.machines.items():
+        for flow in flow_of(machine, definition).all():
+            for name, state in tasks(flow):
+                if state["Resource"] != RUN:
+                    continue
+                more = re.fullmatch(
+                    r"\{% \$\{RolloutTimeoutSeconds\} \+ (\d+) %\}", str(state["TimeoutSeconds"])
+                )
+                if more is None or int(more[1]) <= behind:
+                    wrong.append(f"{flow.path}/{name}")
+    return wrong
 
 
 def functions_are_told_what_they_ask_for(stack: Stack) -> list[str]:
@@ -216,6 +262,7 @@ RULES: list[Rule] = [
     the_sweep_is_watched,
     a_takeover_waits_for_the_longest_function,
     a_task_outlasts_its_function,
+    a_smoke_check_has_the_time_that_a_manifest_may_give_it,
     functions_are_told_what_they_ask_for,
 ]
 
@@ -310,6 +357,31 @@ def globals_(change: Callable[[dict[str, Any]], object]) -> Change:
         (
             a_task_outlasts_its_function,
             lambda _, m: m["DeployMachine"]["States"]["PlanAgain"].update(TimeoutSeconds=30),
+        ),
+        (
+            a_takeover_waits_for_the_longest_function,
+            properties(
+                "SmokeRole",
+                lambda p: p["Policies"][0]["PolicyDocument"]["Statement"].append(
+                    {"Effect": "Allow", "Action": "ecs:UpdateService", "Resource": "*"}
+                ),
+            ),
+        ),
+        (
+            a_smoke_check_has_the_time_that_a_manifest_may_give_it,
+            properties("SmokeFunction", lambda p: p.update(Timeout=60)),
+        ),
+        (
+            a_smoke_check_has_the_time_that_a_manifest_may_give_it,
+            lambda _, m: m["RollMachine"]["States"]["CheckSmoke"].update(
+                TimeoutSeconds="{% $smoke.within %}"
+            ),
+        ),
+        (
+            a_smoke_check_has_the_time_that_a_manifest_may_give_it,
+            lambda _, m: m["DeployMachine"]["States"]["RollWave"]["ItemProcessor"]["States"][
+                "RollService"
+            ].update(TimeoutSeconds="{% ${RolloutTimeoutSeconds} + 600 %}"),
         ),
         (
             functions_are_told_what_they_ask_for,

@@ -50,6 +50,16 @@ AS_DATA = {"RollMachine": "Rolled"}
 CLEANS_UP = {("RecordArn", step) for step in ("Succeed", "BeginCompensation", "Fail", "Conclude")} | {
     ("PublishImagesArn", step) for step in ("Publish", "Fail")
 }
+# The steps that say a run went well.
+GOES_WELL = {("RecordArn", "Succeed"), ("PublishImagesArn", "Publish")}
+# The catchers that lead there: nothing else may go on after an error as if there had been none.
+TIME_OUTS_THAT_GO_ON = {
+    # Nobody wakes up to find that nothing happened: no alarm rang for as long as the bake lasts, and the step that
+    # records the success looks at the alarms once more.
+    ("DeployMachine", "Bake", ("States.Timeout",)),
+    # The step that publishes refuses what is not scanned, and says so.
+    ("BuildMachine", "AwaitScans", ("States.Timeout",)),
+}
 # Nothing is known of the build there; what it may have written has no outcome, and the sweep ends it.
 NOTHING_TO_CLEAN_UP = {("BuildMachine", "SelectImages")}
 
@@ -166,6 +176,22 @@ def a_failure_ends_as_one(stack: Stack) -> list[str]:
     return wrong
 
 
+def no_failure_goes_on_as_if_there_were_none(stack: Stack) -> list[str]:
+    """From a catcher, success is recorded only behind a step that found, or left, everything as it should be."""
+    wrong, gone_on = [], set()
+    for flow in flows(stack):
+        well = {name for name, state in tasks(flow) if step_of(state) in GOES_WELL}
+        cleaning = {name for name, state in tasks(flow) if step_of(state) in CLEANS_UP - GOES_WELL}
+        for name, state in flow.states.items():
+            for catcher in state.get("Catch", []):
+                if well & reachable(flow.states, catcher["Next"], frozenset(cleaning)):
+                    gone_on.add((flow.path, name, tuple(catcher["ErrorEquals"])))
+    wrong += [
+        f"{path}/{name} goes on after {errors}" for path, name, errors in gone_on - TIME_OUTS_THAT_GO_ON
+    ]
+    return wrong + [f"{entry} is excused for nothing" for entry in TIME_OUTS_THAT_GO_ON - gone_on]
+
+
 def a_failure_is_data_where_it_must_not_stop_its_siblings(stack: Stack) -> list[str]:
     """In an iteration of a Map, and in a machine that such an iteration runs: it succeeds with another outcome."""
     wrong = []
@@ -178,6 +204,9 @@ def a_failure_is_data_where_it_must_not_stop_its_siblings(stack: Stack) -> list[
             fails = [end for end in ends if flow.states[end]["Type"] == "Fail"]
             if not ends or fails:
                 wrong.append(f"{flow.path}/{name} fails the whole: {fails}")
+            outputs = [flow.states[end].get("Output") for end in ends]
+            if good & {output.get("outcome") for output in outputs if isinstance(output, dict)}:
+                wrong.append(f"{flow.path}/{name} may end as if nothing had been: {sorted(ends)}")
         for name, state in flow.states.items():
             for catcher in state.get("Catch", []):
                 said = [
@@ -226,6 +255,7 @@ RULES: list[Rule] = [
     only_what_is_transient_is_retried,
     everything_unexpected_is_caught,
     a_failure_ends_as_one,
+    no_failure_goes_on_as_if_there_were_none,
     a_failure_is_data_where_it_must_not_stop_its_siblings,
     a_catcher_keeps_the_input_where_it_is_read,
     definitions_are_jsonata,
@@ -305,8 +335,36 @@ def substitutions_of(written: Json) -> dict[str, Any]:
         (a_failure_ends_as_one, build(lambda s: s["AwaitScans"]["Catch"][0].update(Next="Ended"))),
         (a_failure_ends_as_one, build(lambda s: s["BuildImages"]["Catch"][0].update(Next="NotSelected"))),
         (
+            no_failure_goes_on_as_if_there_were_none,
+            deploy(lambda s: s["RollWave"]["Catch"][0].update(Next="RecordSuccess")),
+        ),
+        (
+            no_failure_goes_on_as_if_there_were_none,
+            deploy(lambda s: s["PlanAgain"]["Catch"][0].update(Next="AwaitApproval")),
+        ),
+        (
+            no_failure_goes_on_as_if_there_were_none,
+            deploy(lambda s: s["Bake"]["Catch"][0]["ErrorEquals"].append("States.TaskFailed")),
+        ),
+        (
+            no_failure_goes_on_as_if_there_were_none,
+            deploy(lambda s: s["Bake"]["Catch"][1].update(Next="RecordSuccess")),
+        ),
+        (
+            no_failure_goes_on_as_if_there_were_none,
+            deploy(lambda s: s["Bake"]["Catch"][0].update(Next="BeginCompensation")),
+        ),
+        (
             a_failure_is_data_where_it_must_not_stop_its_siblings,
             roll(lambda s: s.update(NotRolled={"Type": "Fail", "Error": "NotRolled"})),
+        ),
+        (
+            a_failure_is_data_where_it_must_not_stop_its_siblings,
+            roll(lambda s: s["CheckSmoke"]["Catch"][0].update(Next="Healthy?")),
+        ),
+        (
+            a_failure_is_data_where_it_must_not_stop_its_siblings,
+            roll(lambda s: s["CheckSmoke"]["Catch"][0].update(Next="Rolled")),
         ),
         (
             a_failure_is_data_where_it_must_not_stop_its_siblings,

@@ -27,6 +27,8 @@ def test_every_action_of_every_function_is_taken_away(stack: Stack) -> None:
         "wake",
         "sweep",
         "webhook",
+        "control",
+        "smoke",
     }
 
 

@@ -137,7 +137,25 @@ def the_webhook_may_write_nothing_but_its_marks_and_its_event(stack: Stack) -> l
     ]
 
 
-# What SAM makes of `FunctionUrlConfig: {AuthType: NONE}`: both permissions are needed since October 2025.
+# Of the one function whose callers cannot sign for IAM; it checks an HMAC itself (tests/functions/test_replay.py).
+WITHOUT_IAM = "WebhookFunction"
+
+
+def every_function_url_asks_who_calls(stack: Stack) -> list[str]:
+    """IAM does, but for GitHub's deliveries: their function has the secret that they are signed with."""
+    wrong = []
+    for name, url in stack.of_type("AWS::Lambda::Url").items():
+        function = referred(url["TargetFunctionArn"]) or ""
+        if url["AuthType"] == "AWS_IAM":
+            continue
+        secret = stack.functions()[function]["Environment"]["Variables"].get("TIDEGATE_GITHUB_SECRET")
+        if function != WITHOUT_IAM or secret != {"Ref": "GitHubSecret"}:
+            wrong.append(f"{name} of {function}: {url['AuthType']}")
+    return wrong
+
+
+# What SAM makes of `FunctionUrlConfig: {AuthType: NONE}`: both permissions are needed since October 2025. With AWS_IAM
+# it makes none: whoever has the rights in their own policy may call.
 # https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html
 _WEBHOOK = {"Ref": "WebhookFunction"}
 FROM_OUTSIDE: dict[str, Json] = {
@@ -157,15 +175,26 @@ FROM_OUTSIDE: dict[str, Json] = {
 }
 
 
+SIGNED_FOR_IAM: dict[str, Json] = {
+    "ControlFunctionUrl": {"TargetFunctionArn": {"Ref": "ControlFunction"}, "AuthType": "AWS_IAM"}
+}
+
+
 def nothing_can_be_called_from_outside_but_the_webhook(stack: Stack) -> list[str]:
-    """No other function URL, no API: everything else comes by EventBridge or by Step Functions, signed. The webhook
-    checks an HMAC itself, is there only where a secret is named, and has concurrency of its own."""
+    """By anybody: the URL of `control` takes what is signed for IAM. No other function URL, no API: everything else
+    comes by EventBridge or by Step Functions. The webhook checks an HMAC itself, is there only where a secret is named,
+    and has concurrency of its own."""
     outside = ("AWS::Lambda::Url", "AWS::ApiGateway", "AWS::ElasticLoadBalancing")
     expected = {
         name
         for name, properties in FROM_OUTSIDE.items()
         if stack.resources.get(name, {}).get("Properties") == properties
         and stack.resources[name].get("Condition") == "PushesComeFromGitHub"
+    }
+    expected |= {
+        name
+        for name, properties in SIGNED_FOR_IAM.items()
+        if stack.resources.get(name, {}).get("Properties") == properties
     }
     bounded = stack.functions()["WebhookFunction"].get("ReservedConcurrentExecutions")
     wrong = [] if bounded else ["a flood on the webhook takes the account's concurrency"]
@@ -182,6 +211,25 @@ def nothing_can_be_called_from_outside_but_the_webhook(stack: Stack) -> list[str
             if "*" in [x for value in found for x in as_list(value)]:
                 wrong.append(f"{name} names everybody")
     return wrong
+
+
+def only_what_asks_services_is_in_a_vpc(stack: Stack) -> list[str]:
+    """And only where subnets are named: from there no API of AWS may be reached, which the others need."""
+    wanted = {
+        "Fn::If": [
+            "SmokeIsInAVpc",
+            {"SubnetIds": {"Ref": "SubnetIds"}, "SecurityGroupIds": {"Ref": "SecurityGroupIds"}},
+            {"Ref": "AWS::NoValue"},
+        ]
+    }
+    configured = {name: function.get("VpcConfig") for name, function in stack.functions().items()}
+    wrong = [
+        name for name, found in configured.items() if found and (name, found) != ("SmokeFunction", wanted)
+    ]
+    if configured["SmokeFunction"] is None:
+        wrong.append("SmokeFunction reaches no private address")
+    network = {entry.role for entry in all_permissions(stack) if entry.action.startswith("ec2:")}
+    return wrong + sorted(network ^ {"SmokeRole"})
 
 
 def every_bounding_parameter_is_used(stack: Stack) -> list[str]:
@@ -201,7 +249,9 @@ RULES: list[Rule] = [
     services_are_bounded_by_the_clusters,
     no_secret_is_read_or_written_but_the_webhooks,
     the_webhook_may_write_nothing_but_its_marks_and_its_event,
+    every_function_url_asks_who_calls,
     nothing_can_be_called_from_outside_but_the_webhook,
+    only_what_asks_services_is_in_a_vpc,
     every_bounding_parameter_is_used,
 ]
 
@@ -318,6 +368,33 @@ def shared(written: Json, _: object) -> None:
                 0
             ].update(Principal={"AWS": "*"}),
         ),
+        (
+            nothing_can_be_called_from_outside_but_the_webhook,
+            lambda t, _: t["Resources"]["ControlFunction"]["Properties"]["FunctionUrlConfig"].update(
+                AuthType="NONE"
+            ),
+        ),
+        (
+            every_function_url_asks_who_calls,
+            lambda t, _: t["Resources"]["ControlFunction"]["Properties"]["FunctionUrlConfig"].update(
+                AuthType="NONE"
+            ),
+        ),
+        (
+            every_function_url_asks_who_calls,
+            lambda t, _: t["Resources"]["WebhookFunction"]["Properties"].pop("Environment"),
+        ),
+        (
+            only_what_asks_services_is_in_a_vpc,
+            lambda t, _: t["Resources"]["SmokeFunction"]["Properties"].pop("VpcConfig"),
+        ),
+        (
+            only_what_asks_services_is_in_a_vpc,
+            lambda t, _: t["Resources"]["LockFunction"]["Properties"].update(
+                VpcConfig=t["Resources"]["SmokeFunction"]["Properties"]["VpcConfig"]
+            ),
+        ),
+        (only_what_asks_services_is_in_a_vpc, granted("WakeRole", Action="ec2:CreateNetworkInterface")),
         (every_bounding_parameter_is_used, lambda t, _: t["Parameters"].update(Forgotten={"Type": "String"})),
     ],
 )

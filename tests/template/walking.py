@@ -10,6 +10,8 @@ from typing import Any
 
 Json = dict[str, Any]
 _SUBSTITUTION = re.compile(r"\$\{(\w+)\}")
+# A function of this stack, or the one of the same name of an environment's runner, whose stack's name is data.
+_OR_A_RUNNERS = re.compile(r"\{% \$(\w+)\.runner \? \$\1\.runner & '(-\w+)' : '\$\{(\w+)\}' %\}")
 INVOKE = "arn:aws:states:::lambda:invoke"
 INVOKE_AND_WAIT = f"{INVOKE}.waitForTaskToken"
 RUN = "arn:aws:states:::states:startExecution.sync:2"
@@ -84,8 +86,21 @@ def substitutions(value: object) -> set[str]:
 
 
 def called(state: Json) -> str | None:
-    """What a Task calls: the name of the substitution that is its function or machine, whole."""
-    arguments = state.get("Arguments", {})
-    text = arguments.get("FunctionName") or arguments.get("StateMachineArn") or ""
+    """What a Task calls: the name of the substitution that is its function or machine, whole, or that is called where
+    there is no runner."""
+    text = _target(state)
+    if match := _OR_A_RUNNERS.fullmatch(text):
+        return match.group(3)
     match = _SUBSTITUTION.fullmatch(text)
     return match.group(1) if match else None
+
+
+def runners(state: Json) -> str | None:
+    """How the names of the functions of runners end that a Task may call instead: `-smoke`."""
+    match = _OR_A_RUNNERS.fullmatch(_target(state))
+    return match.group(2) if match else None
+
+
+def _target(state: Json) -> str:
+    arguments = state.get("Arguments", {})
+    return str(arguments.get("FunctionName") or arguments.get("StateMachineArn") or "")
