@@ -15,9 +15,9 @@ from tidegate.domain.deployment import (
     Phase,
     Rollout,
 )
-from tidegate.domain.lock import Lock, Waiter
+from tidegate.domain.lock import Lock, Rank, Waiter
 from tidegate.domain.outcome import Outcome
-from tidegate.domain.plan import Plan, ServicePlan
+from tidegate.domain.plan import Bake, Plan, ServicePlan
 from tidegate.domain.rollout import Direction
 
 AT = "2026-03-02T09:00:00.000Z"
@@ -44,9 +44,17 @@ ENDED = replace(
     finished_at=AT,
     services={"api": {"outcome": "Reverted"}},
 )
+GATED = replace(
+    OPEN,
+    plan=replace(PLAN, bake=Bake(300, ("shop-5xx",))),
+    order="01K0000000000000000000000A",
+    queue="latest",
+    approval="other",
+)
 THINGS = [
     OPEN,
     ENDED,
+    GATED,
     Rollout("api", Direction.REVERT, "arn:execution:roll", AT, "b:1", "ecs-svc/1", "Rolled", "done"),
     Rollout("api", Direction.ROLL, "arn:execution:roll", AT),
     Line(AT, "rolling", "api", "api:2"),
@@ -56,8 +64,10 @@ THINGS = [
     ),
     FailureReport("api", "failed"),
     Current(7, "d1", AT, 3, {"api": {"digest": "sha256:1"}}),
+    Current(7, "d1", AT, 3, {}, order="01K0000000000000000000000A"),
     Lock("arive", "production", "d1", "arn:execution:d1", 4, "why", AT, "token", 9, 12),
     Waiter(3, "d1", "arn:execution:d1", "token", "why", AT),
+    Waiter(3, "d1", "arn:execution:d1", "token", "why", AT, Rank("01K", by_event=True, attempt="2")),
 ]
 
 
@@ -69,6 +79,69 @@ def test_it_is_read_as_it_was_written(thing: object) -> None:
     assert type(thing).from_json(written) == thing  # type: ignore[attr-defined]
     assert type(thing).from_json(present) == thing  # type: ignore[attr-defined]
     assert type(thing).from_json({**present, "pk": "P", "sk": "S", "kind": "OPEN"}) == thing  # type: ignore[attr-defined]
+
+
+NEW_FIELDS = {
+    "Deployment": {"order", "queue", "approval"},
+    "Plan": {"bake"},
+    "ServicePlan": {"restarts", "smoke"},
+    "Current": {"order"},
+    "Waiter": {"order", "by_event", "urgent", "attempt"},
+}
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [OPEN, PLAN, PLAN.services[0], Current(7, "d1", AT, 3), Waiter(3, "d1", "arn", "token", "why", AT)],
+    ids=lambda thing: type(thing).__name__,
+)
+def test_what_was_written_before_a_field_was_known_is_read_with_its_default(thing: object) -> None:
+    """A deployment that is under way during an update of Tidegate goes on; nothing of it waits for what it never
+    had."""
+    item = thing.to_json()  # type: ignore[attr-defined]
+    new = NEW_FIELDS[type(thing).__name__]
+    assert new <= item.keys()
+    older = {name: value for name, value in item.items() if name not in new}
+    if isinstance(thing, Plan):
+        older["services"] = [
+            {name: value for name, value in service.items() if name not in NEW_FIELDS["ServicePlan"]}
+            for service in older["services"]
+        ]
+    assert type(thing).from_json(older) == thing  # type: ignore[attr-defined]
+
+
+def test_a_deployment_of_an_older_version_gives_way_to_nobody() -> None:
+    """Its queue was the only one that there was."""
+    assert (
+        Deployment.from_json(
+            {
+                "id": "d1",
+                "system": "shop",
+                "environment": "production",
+                "machine": "deploy",
+                "execution": "arn",
+                "started_at": AT,
+                "phase": "Planned",
+            }
+        ).queue
+        == "fifo"
+    )
+
+
+@pytest.mark.parametrize(
+    ("deployment", "rank"),
+    [
+        (OPEN, Rank("d1")),
+        (GATED, Rank("d1")),
+        (replace(GATED, trigger="event"), Rank("01K0000000000000000000000A", by_event=True)),
+        (replace(OPEN, trigger="event"), Rank("d1", by_event=True)),
+        (replace(OPEN, trigger="event", request={"restart": {"secret": "s"}}), Rank()),
+        (replace(OPEN, machine=Machine.ROLLBACK), Rank(urgent=True)),
+    ],
+)
+def test_where_it_stands_in_the_queue(deployment: Deployment, rank: Rank) -> None:
+    """What a person asks for is as new as the moment they asked, however old the commit."""
+    assert deployment.rank == rank
 
 
 def test_an_ended_deployment_has_a_document_and_an_open_one_has_none() -> None:

@@ -1,7 +1,8 @@
 """Which task definitions take a secret: its consumers have to start again when it changes.
 
 Forms of `valueFrom` (ECS developer guide, "Pass Secrets Manager secrets through Amazon ECS environment variables"): the
-secret's ARN, and behind it `:json-key:version-stage:version-id`, each of which may be empty.
+secret's ARN, and behind it `:json-key:version-stage:version-id`, each of which may be empty. The ARN may lack the six
+characters that Secrets Manager gave it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,11 @@ def _takes(value_from: str, secret: str) -> bool:
         # It is held to one version: what is current is nothing to it.
         return False
     if secret.startswith("arn:"):
-        return ":".join(parts[:7]) == secret
-    return parts[6] == secret or (
-        parts[6].startswith(secret) and _SUFFIX.fullmatch(parts[6][len(secret) :]) is not None
-    )
+        taken = ":".join(parts[:7])
+        return taken == secret or _is_named(secret, taken)
+    return parts[6] == secret or _is_named(parts[6], secret)
+
+
+def _is_named(whole: str, name: str) -> bool:
+    """Whether `whole` is a name, or an ARN, with Secrets Manager's six characters, and `name` the same without them."""
+    return whole.startswith(name) and _SUFFIX.fullmatch(whole[len(name) :]) is not None
