@@ -49,6 +49,7 @@ check: setup ## ruff, types, import contracts, cfn-lint, sam validate
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/cfn-lint template.yaml infrastructure/*.yaml
 	$(BIN)/sam validate --lint --region us-east-1
+	$(BIN)/sam validate --lint --region us-east-1 --template infrastructure/runner.yaml
 
 iam: setup ## takes away each permission in turn: does a scenario break? (slow)
 	$(BIN)/python -m tests.iam

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+from tidegate.ports import Answer
 
 from tests.functions.build_rows import BUILD_ROWS
 from tests.functions.invoking import FUNCTIONS, invoke
@@ -253,6 +254,35 @@ WEBHOOKS = {
     "push_as_a_form": Row(registered, {"statusCode": 415}, nothing_put),
     "somebody_looks": Row(registered, {"statusCode": 405}, nothing_put),
 }
+
+
+def answering(*answers: Answer | str) -> Callable[[], Scene]:
+    """The service says these, one after the other, and the last for ever."""
+
+    def scene() -> Scene:
+        found = Scene()
+        found.world.web.answers = [*answers]
+        return found
+
+    return scene
+
+
+SAID = f'{{"status":"ok","password":"{CANARY}"}}'.encode()
+SMOKES = {
+    "check": Row(
+        answering("connection refused", Answer(503, SAID, 0.1), Answer(200, SAID, 0.1)),
+        {"outcome": "Healthy", "attempts": 3, "status": 200},
+    ),
+    "check_of_a_redirect": Row(answering(Answer(301, b"", 0.1)), {"outcome": "Healthy", "status": 301}),
+    "check_that_never_gets_well": Row(
+        answering(Answer(503, SAID, 0.1)), {"outcome": "Unhealthy", "status": 503}
+    ),
+    # Its address has a token in the query.
+    "check_with_a_body_and_a_latency": Row(
+        answering(Answer(200, b"starting", 0.1), Answer(200, SAID, 2.5), Answer(200, SAID, 0.1)),
+        {"outcome": "Healthy", "attempts": 3},
+    ),
+}
 ROWS = {
     f"{function}/{case}": row
     for function, rows in {
@@ -260,6 +290,7 @@ ROWS = {
         "plan_release": PLANS,
         "record": ENDS,
         "roll_service": ROLLS,
+        "smoke": SMOKES,
         "sweep": SWEEPS,
         "wake": WAKES,
         "webhook": WEBHOOKS,

@@ -9,7 +9,7 @@ import boto3
 import pytest
 from tidegate.adapters.clients import Clients
 from tidegate.domain.errors import OutsideError
-from tidegate.ports import Key, Ports
+from tidegate.ports import Key, Ports, Put
 from tidegate.runtime.composition import compose, connect
 from tidegate.runtime.settings import Settings, SettingsError
 
@@ -51,6 +51,23 @@ def test_no_client_is_made_before_it_is_used() -> None:
     with pytest.raises(SentError, match="table"):
         ports.store.get(Key("a", "b"))
     assert clients.asked == ["dynamodb"]
+
+
+def test_without_a_table_all_but_the_store_works() -> None:
+    clients = Recording()
+    ports = compose(Settings(None, "eu-west-1"), FakeMetrics(), clients)
+    key = Key("a", "b")
+    for ask in (
+        lambda: ports.store.get(key),
+        lambda: list(ports.store.query("a")),
+        lambda: list(ports.store.query_kind("deployment")),
+        lambda: ports.store.transact([Put(key, {})]),
+        lambda: ports.store.transact([Put(key, {}), Put(Key("a", "c"), {})]),
+    ):
+        with pytest.raises(SettingsError, match="no table") as raised:
+            ask()
+        assert raised.value.field == "TIDEGATE_TABLE"
+    assert clients.asked == []
 
 
 def test_machines_are_those_of_the_stack_in_the_account_of_the_function() -> None:

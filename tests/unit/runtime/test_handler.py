@@ -147,6 +147,12 @@ def test_ports_are_made_once_for_the_account_of_the_function(
     assert seen[0] is seen[1]
 
 
+def test_a_function_that_needs_no_table_runs_without(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.delenv("TIDEGATE_TABLE", raising=False)
+    assert handler(step, log=lines.log, table=False)(EVENT, CONTEXT)["outcome"] == "Rolled"
+
+
 def test_a_function_without_its_settings_says_which_one(
     lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:

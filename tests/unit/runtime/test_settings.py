@@ -45,6 +45,13 @@ def test_a_missing_variable_is_named_and_no_other_is_shown(name: str, value: str
     assert "hunter2" not in str(raised.value)
 
 
+def test_a_function_may_have_no_table() -> None:
+    given = {name: value for name, value in GIVEN.items() if name != "TIDEGATE_TABLE"}
+    assert Settings.from_environment(given, table=False) == Settings(None, "eu-west-1", "gate")
+    with pytest.raises(SettingsError, match="AWS_REGION"):
+        Settings.from_environment({}, table=False)
+
+
 @pytest.mark.parametrize("region", ["us-gov-west-1", "eu-central-2", "ap-southeast-5"])
 def test_regions_are_taken(region: str) -> None:
     assert Settings.from_environment({**GIVEN, "AWS_REGION": region}).region == region

@@ -23,10 +23,11 @@ from tidegate.adapters.registry import SsmRegistry
 from tidegate.adapters.stepfunctions import StepFunctions
 from tidegate.adapters.webhook_secrets import SecretsManagerWebhookSecrets
 from tidegate.ports import Metrics, Ports
-from tidegate.runtime.settings import STACK, Settings, SettingsError
+from tidegate.runtime.settings import STACK, TABLE_HINT, Settings, SettingsError
 
 if TYPE_CHECKING:
     import boto3
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 
 class SystemClock:
@@ -45,8 +46,14 @@ def compose(settings: Settings, metrics: Metrics, clients: Clients) -> Ports:
     def machines() -> str:
         return f"arn:{clients.partition}:states:{clients.region}:{clients.account}:stateMachine:{settings.stack}-"
 
+    def database() -> DynamoDBClient:
+        if settings.table is None:
+            raise SettingsError("this function has no table", field="TIDEGATE_TABLE", hint=TABLE_HINT)
+        client: DynamoDBClient = clients.client("dynamodb")
+        return client
+
     clock = SystemClock()
-    store = DynamoDbStore(lambda: clients.client("dynamodb"), settings.table)
+    store = DynamoDbStore(database, settings.table or "")
     return Ports(
         store=store,
         containers=EcsContainers(lambda: clients.client("ecs")),

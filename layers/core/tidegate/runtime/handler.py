@@ -27,12 +27,14 @@ Step = Callable[[Event, Ports], Event]
 Handler = Callable[[Event, Any], Event]
 
 
-def handler(step: Step, ports: Ports | None = None, log: Logger | None = None) -> Handler:
+def handler(
+    step: Step, ports: Ports | None = None, log: Logger | None = None, *, table: bool = True
+) -> Handler:
     """A Lambda handler that runs a step.
 
     The ports are made at the first invocation, since only its context tells the account, and kept. What the step
     raises is logged (class, code, message and places, no values) and passed on: its class name is what a state
-    machine's Retry and Catch see.
+    machine's Retry and Catch see. `table=False` is for a function that also runs where there is no table.
     """
     name = step.__module__.rsplit(".", 1)[-1]
     log = log or logger()
@@ -44,7 +46,7 @@ def handler(step: Step, ports: Ports | None = None, log: Logger | None = None) -
         began = time.perf_counter()
         try:
             if not kept:
-                kept.append(_ports(context))
+                kept.append(_ports(context, table))
             result = step(event, kept[0])
         except Exception as error:
             _log_failure(log, error, _milliseconds(began))
@@ -56,8 +58,8 @@ def handler(step: Step, ports: Ports | None = None, log: Logger | None = None) -
     return handle
 
 
-def _ports(context: Any) -> Ports:
-    settings = Settings.from_environment()
+def _ports(context: Any, table: bool) -> Ports:
+    settings = Settings.from_environment(table=table)
     arn = getattr(context, "invoked_function_arn", None)
     return compose(settings, EmfMetrics(settings.stack), Clients(settings.region, arn=arn))
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from tidegate.domain.errors import TidegateError
 
 STACK = "tidegate"
+TABLE_HINT = "the name of the table"
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
 
 
@@ -21,23 +22,27 @@ class SettingsError(TidegateError):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`table` from TIDEGATE_TABLE, `stack` (the machines are `<stack>-<machine>`) from TIDEGATE_STACK, `region` from
-    AWS_REGION, which Lambda sets, `github_secret` (an ARN) from TIDEGATE_GITHUB_SECRET, which only `webhook` has."""
+    """`table` from TIDEGATE_TABLE, None for a function that says it needs none, `stack` (the machines are
+    `<stack>-<machine>`) from TIDEGATE_STACK, `region` from AWS_REGION, which Lambda sets, `github_secret` (an ARN)
+    from TIDEGATE_GITHUB_SECRET, which only `webhook` has."""
 
-    table: str
+    table: str | None
     region: str
     stack: str = STACK
     github_secret: str | None = None
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
-        """Raises SettingsError, which names the variable and never shows another one."""
+    def from_environment(
+        cls, environment: Mapping[str, str] | None = None, *, table: bool = True
+    ) -> Settings:
+        """Raises SettingsError, which names the variable and never shows another one. `table` says whether there has
+        to be one: an environment's runner has none."""
         given = os.environ if environment is None else environment
         region = _required(given, "AWS_REGION", "Lambda sets it; elsewhere name the region")
         if not _REGION.fullmatch(region):
             raise SettingsError(f"AWS_REGION: {region!r} is not a region", field="AWS_REGION")
         return cls(
-            table=_required(given, "TIDEGATE_TABLE", "the name of the table"),
+            table=_required(given, "TIDEGATE_TABLE", TABLE_HINT) if table else None,
             region=region,
             stack=given.get("TIDEGATE_STACK") or STACK,
             github_secret=given.get("TIDEGATE_GITHUB_SECRET") or None,

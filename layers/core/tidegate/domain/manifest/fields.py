@@ -28,6 +28,7 @@ from pydantic_core import PydanticCustomError, core_schema
 from tidegate.domain import durations
 from tidegate.domain.manifest.problems import one_of, shown, suggestion
 from tidegate.domain.regions import REGIONS
+from tidegate.domain.smoke import LONGEST_LATENCY, LONGEST_TEXT, LONGEST_URL, URL_PATTERN, is_address
 from tidegate.domain.tags import template_fault
 
 # The type of the pydantic errors made here; their context holds `said` and `hint`.
@@ -191,16 +192,28 @@ RelativePath = Annotated[
     ),
 ]
 
-HttpUrl = Annotated[
+_ADDRESS: Final = "an http or https address"
+_ADDRESS_HINT: Final = "write it whole, for example https://api.example.com/health"
+
+
+def _asked(value: str) -> str:
+    # What looks like an address, but has no host or no port that can be.
+    if not is_address(value):
+        refuse(f"is not {_ADDRESS}: {shown(value)}", _ADDRESS_HINT)
+    return value
+
+
+HttpUrl = Annotated[str, Matches(URL_PATTERN, _ADDRESS, _ADDRESS_HINT, LONGEST_URL), AfterValidator(_asked)]
+
+BodyText = Annotated[
     str,
     Matches(
-        r"https?://[A-Za-z0-9.:\[\]-]+(/[^\s\x00-\x1f\x7f]*)?",
-        "an http or https address",
-        "write it whole, for example https://api.example.com/health",
-        2048,
+        r"[^\ud800-\udfff]+",
+        "a text to look for in an answer",
+        f"use 1 to {LONGEST_TEXT} characters that the answer contains as they are",
+        LONGEST_TEXT,
     ),
 ]
-
 Word = Annotated[str, Matches(r"[^\x00]+", "a word", "write at least one character", 4096)]
 CommandLine = Annotated[
     str,
@@ -278,6 +291,12 @@ _WRITTEN_DURATION: Final = (
 # Something waits meanwhile in one Lambda invocation: its limit is 15 minutes.
 WithinInvocation = Annotated[
     timedelta, PlainValidator(_duration(timedelta(seconds=1), timedelta(minutes=15))), *_WRITTEN_DURATION
+]
+# Of one answer of a service.
+WithinMinute = Annotated[
+    timedelta,
+    PlainValidator(_duration(timedelta(seconds=1), timedelta(seconds=LONGEST_LATENCY))),
+    *_WRITTEN_DURATION,
 ]
 # The environment's lock is held meanwhile.
 WithinDay = Annotated[

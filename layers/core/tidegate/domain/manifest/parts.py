@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
 from tidegate.domain.manifest.fields import (
+    BodyText,
     CommandLine,
     ContainerName,
     DatabaseIdentifier,
@@ -31,6 +32,7 @@ from tidegate.domain.manifest.fields import (
     TagTemplate,
     WithinDay,
     WithinInvocation,
+    WithinMinute,
     Word,
     word_or,
 )
@@ -107,6 +109,12 @@ class Smoke(Part):
     url: HttpUrl = Field(description="Address to ask.", examples=["https://api.tryarive.com/health"])
     expect: int = Field(
         default=200, ge=100, le=599, description="HTTP status that means well.", examples=[200]
+    )
+    body: BodyText | None = Field(
+        default=None, description="Text that the answer must contain.", examples=['"status":"ok"']
+    )
+    latency: WithinMinute | None = Field(
+        default=None, description="Longest time that one answer may take.", examples=["2s"]
     )
     within: WithinInvocation = Field(
         default=timedelta(seconds=60), description="How long it may take to answer well.", examples=["60s"]
