@@ -58,14 +58,21 @@ def _directive(line: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def invoke(name: str, event: Mapping[str, Any], world: World, monkeypatch: pytest.MonkeyPatch) -> Invocation:
-    """Load `functions/<name>/app.py` afresh, as at a cold start, and call its handler."""
+def invoke(
+    name: str,
+    event: Mapping[str, Any],
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    table: str = "tidegate",
+) -> Invocation:
+    """Load `functions/<name>/app.py` afresh, as at a cold start, and call its handler; `table` may be empty."""
 
     def compose(settings: Settings, metrics: Metrics, clients: Clients) -> Ports:
         return replace(world.ports, metrics=metrics)
 
     monkeypatch.setattr(runtime, "compose", compose)
-    for variable, value in {"TIDEGATE_TABLE": "tidegate", "AWS_REGION": REGION}.items():
+    for variable, value in {"TIDEGATE_TABLE": table, "AWS_REGION": REGION}.items():
         monkeypatch.setenv(variable, value)
     spec = importlib.util.spec_from_file_location(f"function_{name}", FUNCTIONS / name / "app.py")
     assert spec is not None

@@ -10,6 +10,7 @@ from tidegate.ports import Answer
 
 from tests.functions.build_rows import BUILD_ROWS
 from tests.functions.invoking import FUNCTIONS, invoke
+from tests.functions.safety_rows import SAFETY_ROWS
 from tests.functions.scene import (
     CANARY,
     DEPLOYMENT,
@@ -81,7 +82,9 @@ LOCKS = {
     "acquire": Row(
         lambda: planned().asks_for_the_lock(),
         {"outcome": "Acquired", "fence": FENCE},
-        lambda scene: scene.world.executions.answers[TOKEN] == {"outcome": "Acquired", "fence": FENCE},
+        lambda scene: (
+            scene.world.executions.answers[TOKEN] == {"outcome": "Acquired", "fence": FENCE, "document": None}
+        ),
     ),
     "acquire_for_a_rollback": Row(
         lambda: planned().held_by_another().asks_for_the_lock(),
@@ -297,6 +300,7 @@ ROWS = {
     }.items()
     for case, row in rows.items()
 } | BUILD_ROWS
+ROWS |= SAFETY_ROWS
 
 
 def test_every_file_has_a_row_and_every_function_files() -> None:
@@ -317,6 +321,13 @@ def test_an_event_is_taken_as_expected(name: str, monkeypatch: pytest.MonkeyPatc
     assert {key: result[key] for key in row.gives} == row.gives
     assert row.then(scene)
     assert json.loads(json.dumps(result)) == result
+
+
+@pytest.mark.parametrize("name", SMOKES)
+def test_a_runner_has_no_table(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Guards `table=False` in functions/smoke/app.py."""
+    done = invoke("smoke", event(f"smoke/{name}"), SMOKES[name].scene().world, monkeypatch, table="")
+    assert done.error is None
 
 
 @pytest.mark.parametrize("name", ROWS)

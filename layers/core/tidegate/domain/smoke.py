@@ -82,7 +82,7 @@ def is_address(url: str) -> bool:
 
 def _status(fields: Fields) -> int:
     value = fields.raw("expect")
-    if not isinstance(value, int) or isinstance(value, bool) or not 100 <= value <= 599:
+    if not isinstance(value, int) or not 100 <= value <= 599:
         raise BadInputError(
             "expect is not an HTTP status", field="expect", hint="a whole number from 100 to 599"
         )
