@@ -10,6 +10,7 @@ from tidegate.ports import Answer
 
 from tests.functions.build_rows import BUILD_ROWS
 from tests.functions.invoking import FUNCTIONS, invoke
+from tests.functions.safety_rows import SAFETY_ROWS
 from tests.functions.scene import (
     CANARY,
     DEPLOYMENT,
@@ -81,7 +82,9 @@ LOCKS = {
     "acquire": Row(
         lambda: planned().asks_for_the_lock(),
         {"outcome": "Acquired", "fence": FENCE},
-        lambda scene: scene.world.executions.answers[TOKEN] == {"outcome": "Acquired", "fence": FENCE},
+        lambda scene: (
+            scene.world.executions.answers[TOKEN] == {"outcome": "Acquired", "fence": FENCE, "document": None}
+        ),
     ),
     "acquire_for_a_rollback": Row(
         lambda: planned().held_by_another().asks_for_the_lock(),
@@ -297,6 +300,7 @@ ROWS = {
     }.items()
     for case, row in rows.items()
 } | BUILD_ROWS
+ROWS |= SAFETY_ROWS
 
 
 def test_every_file_has_a_row_and_every_function_files() -> None:
