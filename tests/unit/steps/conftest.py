@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from tidegate.domain.deployment import Deployment, Line
+from tidegate.ledger.interventions import Interventions
+from tidegate.ledger.locks import Locks
 from tidegate.ledger.records import Ledger
-from tidegate.steps import lock, plan_release, record, roll_service, wake
+from tidegate.steps import control, lock, plan_release, record, roll_service, wake
 
 from tests.support.clock import iso
 from tests.support.fakes import World
+from tests.support.scripted import Scripted
 
 SYSTEM, ENVIRONMENT, CLUSTER, REPOSITORY = "shop", "production", "shop-cluster", "shop-app"
+GRACE = "arn:aws:iam::123456789012:user/grace"
 Answer = Mapping[str, Any]
 
 
@@ -55,6 +61,32 @@ class Shop:
     def ledger(self) -> Ledger:
         return Ledger(self.world.store, self.world.clock)
 
+    @property
+    def locks(self) -> Locks:
+        return Locks(self.world.store, self.world.clock)
+
+    @property
+    def people(self) -> Interventions:
+        return Interventions(self.world.store, self.world.clock)
+
+    @property
+    def answers(self) -> dict[str, Mapping[str, Any]]:
+        return self.world.executions.answers
+
+    @property
+    def owner(self) -> str | None:
+        return self.locks.read(SYSTEM, ENVIRONMENT).owner
+
+    @property
+    def queue(self) -> list[str]:
+        return [waiter.deployment for waiter in self.locks.waiters(SYSTEM, ENVIRONMENT)]
+
+    def register(self, **settings: Any) -> None:
+        """The environment with these settings more."""
+        known = manifest()["environments"][ENVIRONMENT]
+        data = manifest(environments={ENVIRONMENT: {**known, **settings}})
+        self.world.registry.put_manifest(SYSTEM, ENVIRONMENT, data)
+
     def execution(self, machine: str = "deploy") -> dict[str, str]:
         self.runs += 1
         self.world.clock.advance(1)
@@ -85,6 +117,43 @@ class Shop:
         execution = self.deployment(planned).execution
         event = {"step": "Acquire", **self.place(planned), "token": token, "execution": execution}
         return int(lock.run(event, self.world.ports).get("fence", 0))
+
+    def plan_again(self, planned: Answer, fence: int) -> Answer:
+        event = {"step": "PlanAgain", **self.place(planned), "fence": fence}
+        return plan_release.run(event, self.world.ports)
+
+    def await_approval(self, planned: Answer, token: str = "approval-token") -> Answer | None:
+        """What the task token was answered, or None while nobody has decided."""
+        self.world.executions.wait(token)
+        execution = self.deployment(planned).execution
+        event = {"step": "AwaitApproval", **self.place(planned), "token": token, "execution": execution}
+        lock.run(event, self.world.ports)
+        return self.answers.get(token)
+
+    def bake(self, planned: Answer, fence: int, token: str = "bake-token") -> Answer | None:
+        """What the task token was answered, or None while no alarm rings."""
+        self.world.executions.wait(token)
+        execution = self.deployment(planned).execution
+        event = {
+            "step": "Bake",
+            **self.place(planned),
+            "token": token,
+            "execution": execution,
+            "fence": fence,
+        }
+        roll_service.run(event, self.world.ports)
+        return self.answers.get(token)
+
+    def command(self, command: str, by: str = GRACE, **given: Any) -> tuple[int, dict[str, Any]]:
+        """The status and the document that the function `control` answers somebody."""
+        self.runs += 1
+        self.world.clock.advance(1)
+        event = {
+            "requestContext": {"requestId": f"q{self.runs}", "authorizer": {"iam": {"userArn": by}}},
+            "body": json.dumps({"command": command, **given}),
+        }
+        answer = control.run(event, self.world.ports)
+        return int(answer["statusCode"]), json.loads(answer["body"])
 
     def roll(
         self, planned: Answer, service: str, fence: int, direction: str = "Roll", token: str | None = None
@@ -126,6 +195,26 @@ class Shop:
 
     def timeline(self, planned: Answer) -> list[Line]:
         return self.ledger.timeline(planned["deployment"])
+
+
+@contextmanager
+def crashing(fake: Scripted, method: str, lost: str, number: int) -> Iterator[None]:
+    """Within, the call of `method` with this number (from 0) `fails`, or `loses` its answer."""
+    left = number
+    real = getattr(fake, method)
+
+    def call(*args: Any, **more: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left == -1:
+            getattr(fake, lost)(method)
+        return real(*args, **more)
+
+    setattr(fake, method, call)
+    try:
+        yield
+    finally:
+        delattr(fake, method)
 
 
 @pytest.fixture
