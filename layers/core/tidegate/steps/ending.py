@@ -13,6 +13,7 @@ from tidegate.domain.rollout import ServiceState
 from tidegate.ledger.handover import release
 from tidegate.ledger.interventions import Interventions
 from tidegate.ledger.locks import Locks
+from tidegate.ledger.records import Ledger
 from tidegate.ledger.time import parse_iso
 from tidegate.ports import Ports
 
@@ -60,13 +61,18 @@ def unfinished(ports: Ports, deployment: Deployment) -> bool:
 
 
 def leave(ports: Ports, deployment: Deployment) -> None:
-    """What people did about it, the queue and the lock; FailedDirty keeps that until a person has looked."""
-    if deployment.outcome is Outcome.FAILED_DIRTY:
-        return
+    """What it waited for, what people did about it, the queue and the lock; FailedDirty keeps that until a person has
+    looked."""
+    ledger = Ledger(ports.store, ports.clock)
+    for item in ledger.tokens_of(deployment.id):
+        # A bake that went well, or an approval that never came: their tasks timed out and nobody answered.
+        ledger.answered(item["awaited"], item["execution"], item["token"], deployment.id)
     interventions = Interventions(ports.store, ports.clock)
     interventions.close_abort(deployment.id)
     if deployment.approval is not None:
         interventions.forget_approval(deployment.system, deployment.environment, deployment.id)
+    if deployment.outcome is Outcome.FAILED_DIRTY:
+        return
     Locks(ports.store, ports.clock).leave(deployment.system, deployment.environment, deployment.id)
     release(ports, deployment.system, deployment.environment, deployment.id)
 

@@ -138,7 +138,8 @@ def _plan_again(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     # A rollback whose way was cleared finds its release back in place: it has succeeded all the same.
     planned = _with_plan(ledger, deployment, proposal)
     changed = deployment.plan is None or deployment.plan.hash != proposal.plan.hash
-    if changed:
+    # What the manifest asks for by now counts as well: who approves, and who gives way.
+    if changed or (deployment.approval, deployment.queue) != (planned.approval, planned.queue):
         line = Line(ledger.now(), "planned again under the lock", detail=_summary(proposal))
         ledger.save(planned, line, fence=event["fence"])
     if proposal.approval is not None and not _is_approved(ports, planned, proposal.plan.hash):

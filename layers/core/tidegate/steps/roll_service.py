@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from tidegate.domain.deployment import Deployment, Line, Machine, Rollout
+from tidegate.domain.deployment import Deployment, Line, Rollout
 from tidegate.domain.errors import LostLockError, NotFoundError, OutsideError
 from tidegate.domain.intervention import Abort
 from tidegate.domain.plan import DEPLOYMENT_TAG, RELEASE_TAG, same_shape, shape, with_images
@@ -22,7 +22,7 @@ from tidegate.ports import Ports
 from tidegate.steps.baking import bake
 from tidegate.steps.reporting import report_failure
 from tidegate.steps.resuming import rolled_out
-from tidegate.steps.stopping import abort_of, aborted
+from tidegate.steps.stopping import abort_of, aborted, interruptible
 
 
 def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
@@ -51,21 +51,21 @@ def wait_for(
     ecs_service: str,
     ecs_deployment: str,
     smoke: Mapping[str, Any] | None = None,
+    abortable: bool = True,
 ) -> Mapping[str, Any]:
     """Leave the task token with an ECS deployment, then look: the event, or an abort, may have come before the
     token."""
-    direction = event.get("direction", "")
     waiting = {
         "token": event["token"],
         "deployment": event["deployment"],
         "service": event.get("service", ""),
-        "direction": direction,
+        "direction": event.get("direction", ""),
         "cluster": cluster,
         "ecs_service": ecs_service,
         "smoke": smoke,
     }
     ledger.keep_token(ecs_deployment, event["execution"], waiting)
-    abort = None if direction == Direction.REVERT.value else abort_of(ports, event["deployment"])
+    abort = abort_of(ports, event["deployment"]) if abortable else None
     if abort is not None:
         told = ports.executions.succeed(event["token"], aborted(abort))
     else:
@@ -126,11 +126,11 @@ class _Rolling:
             ecs_service=self._plan.service,
             ecs_deployment=rollout.ecs_deployment or "",
             smoke=self._plan.smoke if self._direction is Direction.ROLL else None,
+            abortable=interruptible(self._deployment, self._direction),
         )
 
     def _abort(self) -> Abort | None:
-        """Of a deployment that rolls. A rollback that has begun is finished."""
-        if self._direction is Direction.REVERT or self._deployment.machine is Machine.ROLLBACK:
+        if not interruptible(self._deployment, self._direction):
             return None
         return abort_of(self._ports, self._deployment.id)
 
@@ -188,8 +188,11 @@ class _Rolling:
         ours = None if state is None else self._adoptable(state, target)
         if ours is None:
             self._insist_on_lock()
+            # To what it is on already (ECS gave up on it, or its tasks are to be new), only by force: without it
+            # UpdateService changes nothing.
+            again = state is not None and state.primary is not None and state.primary.task_definition == target
             ours = self._ports.containers.update_service(
-                self._cluster, self._plan.service, target, force=self._restarts
+                self._cluster, self._plan.service, target, force=again
             )
             what = "rolling" if self._direction is Direction.ROLL else "reverting"
         else:

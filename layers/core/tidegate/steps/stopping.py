@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tidegate.domain.deployment import Deployment
+from tidegate.domain.deployment import Deployment, Machine
 from tidegate.domain.intervention import Abort
 from tidegate.domain.outcome import Outcome, OutcomeDocument
 from tidegate.domain.rollout import Direction
@@ -37,15 +37,20 @@ def superseded(deployment: Deployment, reason: str) -> dict[str, Any]:
     return {"outcome": SUPERSEDED, "reason": reason, "fence": -1, "document": document.to_json()}
 
 
+def interruptible(deployment: Deployment, direction: Direction) -> bool:
+    """Whether an abort stops what this deployment does to a service."""
+    return direction is Direction.ROLL and deployment.machine is not Machine.ROLLBACK
+
+
 def stop(ports: Ports, deployment: Deployment, answer: Mapping[str, Any]) -> int:
     """Answer everything that a deployment waits for; gives how many tasks were told.
 
-    What takes a service back is left alone: it is what an abort wants.
+    What takes a service back is left alone: it is what an abort wants, and a rollback that has begun is finished.
     """
     told = _in_the_queue(ports, deployment, answer)
     ledger = Ledger(ports.store, ports.clock)
     for item in ledger.tokens_of(deployment.id):
-        if item.get("direction") == Direction.REVERT.value:
+        if item.get("direction") and not interruptible(deployment, Direction(item["direction"])):
             continue
         told += ports.executions.succeed(item["token"], answer)
         ledger.answered(item["awaited"], item["execution"], item["token"], deployment.id)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from tidegate.domain.build import BuildOutcome
-from tidegate.domain.deployment import Deployment, Line
+from tidegate.domain.deployment import Deployment, Line, Machine
 from tidegate.domain.errors import TidegateError
 from tidegate.domain.lock import Lock
 from tidegate.domain.outcome import Outcome
@@ -143,12 +143,21 @@ class _Sweep:
         deployment = self._ledger.find(identity)
         interventions = Interventions(self._ports.store, self._ports.clock)
         abort = interventions.abort_of(identity)
-        if deployment is None or abort is None:
+        if abort is None:
+            return 0
+        if deployment is None:
+            if not self._runs(identity):
+                # It was refused before it was recorded.
+                interventions.close_abort(identity)
             return 0
         if deployment.outcome is not None:
             interventions.close_abort(identity)
             return 0
         return stop(self._ports, deployment, aborted(abort))
+
+    def _runs(self, identity: str) -> bool:
+        known = (self._ports.executions.named(machine.value, identity) for machine in Machine)
+        return any(execution is not None and execution.running for execution in known)
 
     def lock(self, item: Item) -> int:
         lock = self._locks.read(item["system"], item["environment"])
