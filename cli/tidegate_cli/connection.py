@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from tidegate.domain.regions import REGIONS
 from tidegate.ports import Ports
 from tidegate.runtime.composition import connect as connect_ports
 
+from tidegate_cli.commanding import Control
 from tidegate_cli.failures import UNEXPECTED, CommandError
 from tidegate_cli.options import DEFAULT_STACK, STACK_VARIABLE, Given
 
@@ -25,13 +26,15 @@ from tidegate_cli.options import DEFAULT_STACK, STACK_VARIABLE, Given
 @dataclass(frozen=True, slots=True)
 class Connection:
     """`who` asks who the caller is, when that is needed: the ARN of the identity, else the user's name here. `client`
-    gives boto3's client of a service by its name, for what no port asks."""
+    gives boto3's client of a service by its name, for what no port asks; `control` sends a command of a person to the
+    function of that name (`commanding.Control`)."""
 
     ports: Ports
     region: str
     stack: str
     who: Callable[[], str]
     client: Callable[[str], Any]
+    control: Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
 def connect(given: Given) -> Connection:
@@ -42,8 +45,14 @@ def connect(given: Given) -> Connection:
         session, stack = _session(given), os.environ.get(STACK_VARIABLE) or DEFAULT_STACK
     stack = given.stack or stack
     clients = Clients(session.region_name, session=session)
+    control = Control(lambda: clients.client("lambda"), session.get_credentials, session.region_name, stack)
     return Connection(
-        connect_ports(session, stack), session.region_name, stack, lambda: _caller(session), clients.client
+        connect_ports(session, stack),
+        session.region_name,
+        stack,
+        lambda: _caller(session),
+        clients.client,
+        control.command,
     )
 
 

@@ -9,6 +9,7 @@ import typer
 
 from tidegate_cli.doctor import (
     checks_alerts,
+    checks_functions,
     checks_installation,
     checks_ledger,
     checks_lifecycle,
@@ -29,6 +30,8 @@ CHECKS: Sequence[tuple[str, Check]] = (
     ("template", checks_installation.template),
     ("state machines", checks_installation.machines),
     ("table", checks_installation.table),
+    ("control", checks_functions.control),
+    ("smoke checks", checks_functions.smoke),
     ("reach", checks_installation.reach),
     ("permission: ledger", checks_permissions.table),
     ("permission: index", checks_permissions.index),

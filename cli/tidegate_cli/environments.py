@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from tidegate.domain.deployment import Current, Deployment
+from tidegate.domain.deployment import Current, Deployment, Phase
 from tidegate.domain.errors import NotFoundError, OutsideError, RefusalError
-from tidegate.domain.lock import Lock
+from tidegate.domain.freeze import ends, window_at
+from tidegate.domain.lock import Lock, Waiter
 from tidegate.domain.manifest import EnvironmentView
 from tidegate.domain.manifest.problems import nearest, shown
 from tidegate.domain.release import is_digest
 from tidegate.domain.rollout import ServiceState
+from tidegate.ledger.interventions import Interventions
 from tidegate.ledger.locks import Locks
 from tidegate.ledger.records import Ledger
+from tidegate.ledger.time import iso
 from tidegate.ports import Ports
 from tidegate.steps.planning import environment_of
 
@@ -33,7 +37,11 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Standstill:
-    """What one environment runs now. `problem` says why its services could not be read."""
+    """What one environment runs now. `problem` says why its services could not be read.
+
+    `freeze` is what holds releases up: `{"by", "reason", "since", "until"}` of one that a person put on, else
+    `{"window", "until"}` of the manifest's. `queue` waits for the lock.
+    """
 
     system: str
     environment: str
@@ -42,6 +50,8 @@ class Standstill:
     lock: Lock
     open: tuple[Deployment, ...]
     problem: str = ""
+    freeze: Mapping[str, Any] | None = None
+    queue: tuple[Waiter, ...] = ()
 
     @property
     def in_flight(self) -> str | None:
@@ -50,6 +60,11 @@ class Standstill:
         if self.lock.owner in waiting:
             return self.lock.owner
         return waiting[0] if waiting else None
+
+    @property
+    def phase(self) -> Phase | None:
+        """Of the deployment in flight."""
+        return next((deployment.phase for deployment in self.open if deployment.id == self.in_flight), None)
 
 
 def require_registered(ports: Ports, system: str, environment: str) -> None:
@@ -113,16 +128,34 @@ def standstill(ports: Ports, system: str, environment: str) -> Standstill:
     """What an environment runs. A broken manifest or an ECS that says no leaves the rest readable."""
     ledger = Ledger(ports.store, ports.clock)
     current = ledger.current(system, environment)
-    lock = Locks(ports.store, ports.clock).read(system, environment)
+    locks = Locks(ports.store, ports.clock)
+    lock, queue = locks.read(system, environment), tuple(locks.waiters(system, environment))
     newest = ledger.history(system, environment, _NEWEST)
     under_way = tuple(deployment for deployment in newest if deployment.outcome is None)
     services: dict[str, Running] = {}
+    freeze = _freeze_by_hand(ports, system, environment)
     problem = ""
     try:
-        services = _services(ports, environment_of(ports, system, environment), current)
+        view = environment_of(ports, system, environment)
+        freeze = freeze or _freeze_window(ports, view)
+        services = _services(ports, view, current)
     except (RefusalError, OutsideError) as error:
         problem = error.message
-    return Standstill(system, environment, current, services, lock, under_way, problem)
+    return Standstill(system, environment, current, services, lock, under_way, problem, freeze, queue)
+
+
+def _freeze_by_hand(ports: Ports, system: str, environment: str) -> dict[str, Any] | None:
+    found = Interventions(ports.store, ports.clock).freeze(system, environment)
+    return None if found is None or not found.holds(ports.clock.now()) else found.to_json()
+
+
+def _freeze_window(ports: Ports, view: EnvironmentView) -> dict[str, Any] | None:
+    now = ports.clock.now()
+    window = window_at(view.settings.freeze, now)
+    if window is None:
+        return None
+    named = f"{window.start} to {window.end} {window.timezone}"
+    return {"window": named, "until": iso(ends(window, now))}
 
 
 def _services(ports: Ports, view: EnvironmentView, current: Current | None) -> dict[str, Running]:

@@ -8,9 +8,11 @@ import typer
 from rich.text import Text
 from tidegate.domain.errors import BadInputError, NotFoundError
 from tidegate.domain.ids import is_ulid
+from tidegate.ledger.interventions import Interventions
 from tidegate.ledger.records import Ledger
 from tidegate.ports import Ports
 
+from tidegate_cli.approvals import approval_entry
 from tidegate_cli.build_commands import recorded
 from tidegate_cli.environments import places, require_registered, standstill
 from tidegate_cli.options import Call, with_global_options
@@ -41,8 +43,8 @@ def status(
 ) -> None:
     """Show what runs where, since when.
 
-    Services and digests are what ECS runs, the release is what the ledger says; who holds the lock, and what is
-    under way.
+    Services and digests are what ECS runs, the release is what the ledger says; who holds the lock, what is under way,
+    what waits behind it, and whether the environment is frozen.
     """
     ports = call.connect().ports
     found = [standstill(ports, *place) for place in places(ports, system, environment)]
@@ -101,7 +103,8 @@ def show(
 ) -> None:
     """Show one deployment or build, and why it failed.
 
-    The outcome, the containers that stopped with their exit codes and last log lines, the timeline, what runs now.
+    The outcome, the containers that stopped with their exit codes and last log lines, who approved or aborted it, the
+    timeline, what runs now.
     Of a build: its images, the phase that failed with its last log lines, the timeline, what it was released to.
     """
     identity = deployment.strip().upper()
@@ -117,7 +120,14 @@ def show(
     if found is None:
         _show_build(call, ports, identity)
         return
-    document = shown_deployment(found, ledger.timeline(identity), ledger.reports(identity))
+    timeline = ledger.timeline(identity)
+    document = shown_deployment(
+        found,
+        timeline,
+        ledger.reports(identity),
+        approval_entry(ports, found, timeline),
+        Interventions(ports.store, ports.clock).abort_of(identity),
+    )
     if call.given.json:
         print_document(document)
         return

@@ -33,7 +33,8 @@ from tidegate_cli.options import (
     wants_json,
 )
 
-_MANIFEST, _RELEASE, _LOOK, _LOCAL = "Manifest", "Release", "Look", "On this machine"
+_MANIFEST, _RELEASE, _ON_CALL, _LOOK, _LOCAL = "Manifest", "Release", "On call", "Look", "On this machine"
+_ON_CALL_COMMANDS = "tidegate_cli.oncall_commands"
 _NO_LOCAL = "run it from a checkout (make setup), or install tidegate with the extra: tidegate[local]"
 COMMANDS = (
     Entry("validate", "Check a manifest, without AWS.", _MANIFEST, "tidegate_cli.manifest_commands"),
@@ -43,6 +44,17 @@ COMMANDS = (
     Entry("plan", "Show what a deployment would do.", _RELEASE, "tidegate_cli.release_commands"),
     Entry("deploy", "Put a release into an environment.", _RELEASE, "tidegate_cli.release_commands"),
     Entry("rollback", "Take an environment back to a release.", _RELEASE, "tidegate_cli.release_commands"),
+    Entry("abort", "Take back a deployment that has not ended.", _ON_CALL, _ON_CALL_COMMANDS),
+    Entry("approve", "Approve the plan of a deployment that waits for it.", _ON_CALL, _ON_CALL_COMMANDS),
+    Entry("reject", "Refuse a deployment that waits for approval.", _ON_CALL, _ON_CALL_COMMANDS),
+    Entry("freeze", "Let nothing but rollbacks into an environment.", _ON_CALL, _ON_CALL_COMMANDS),
+    Entry("unfreeze", "Lift a freeze that somebody put on.", _ON_CALL, _ON_CALL_COMMANDS),
+    Entry(
+        "unlock",
+        "Break the lock that a deployment left behind when it ended FailedDirty.",
+        _ON_CALL,
+        _ON_CALL_COMMANDS,
+    ),
     Entry("status", "Show what runs where, since when.", _LOOK, "tidegate_cli.inspection_commands"),
     Entry("history", "List deployments, newest first.", _LOOK, "tidegate_cli.inspection_commands"),
     Entry(
@@ -53,6 +65,15 @@ COMMANDS = (
         "List builds, newest first: commit, branch, outcome, images, who.",
         _LOOK,
         "tidegate_cli.build_commands",
+    ),
+    Entry(
+        "watch", "Watch a deployment, or everything that is in flight.", _LOOK, "tidegate_cli.watch_command"
+    ),
+    Entry(
+        "changes",
+        "List everything that changed, in all systems, newest first.",
+        _LOOK,
+        "tidegate_cli.changes_command",
     ),
     Entry("doctor", "Look for what is wrong, and say how to mend it.", _LOOK, "tidegate_cli.doctor_command"),
     Entry(

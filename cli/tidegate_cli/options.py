@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import shlex
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -57,17 +58,23 @@ def _connect(given: Given) -> Connection:
     return connect(given)
 
 
+def _somebody_is_there() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 @dataclass
 class Surroundings:
     """What a command reaches beyond its arguments: a test gives its own as Typer's `obj`.
 
-    `pause` waits a number of seconds, `monotonic` is a clock that never goes back; `words` are the arguments as
+    `pause` waits a number of seconds, `monotonic` is a clock that never goes back, `answers` says whether somebody is
+    there who can be asked; `words` are the arguments as
     written, `given` what was understood of them once a command was reached (`parsed`).
     """
 
     connect: Callable[[Given], Connection] = _connect
     pause: Callable[[float], None] = time.sleep
     monotonic: Callable[[], float] = time.monotonic
+    answers: Callable[[], bool] = _somebody_is_there
     words: list[str] = field(default_factory=list)
     given: Given = field(default_factory=Given)
     parsed: bool = False

@@ -26,7 +26,7 @@ that `tidegate local env` prints, no command ever talks to one.
 **Output.** A result is for a person on standard output, progress and errors on standard error; colour only on a
 terminal and without `NO_COLOR`. With `--json` standard output is exactly one JSON document, an error included:
 `{"error": {"code", "message", "field"?, "hint"?}}`. What deploy, rollback, build, builds, history, status, show,
-plan and doctor print is part of the contract and only ever grows.
+plan, watch, changes, doctor and the commands of "On call" print is part of the contract and only ever grows.
 
 **Exit codes**
 
@@ -39,8 +39,15 @@ plan and doctor print is part of the contract and only ever grows.
 | 20 | FailedDirty: a person is needed, the lock stays |
 | 30 | Refused: a gate said no, nothing was changed |
 | 40 | Superseded: a newer release took its place |
-| 124 | `--wait --timeout` ran out; the deployment or build goes on |
-| 130 | Ctrl-C; with `--wait` the deployment or build goes on |
+| 124 | `--timeout` ran out; the deployment or build goes on |
+| 130 | Ctrl-C; with `--wait` the deployment or build goes on (of `watch` on a terminal: 0) |
+
+`abort --wait` ends with 0 when the deployment was taken back, which is what was asked for, and with 20 when it was not.
+
+**On call.** What these commands ask for is carried out by the function `<stack>-control`, which records who asked: the
+command line signs the request with your own credentials, and your role needs `lambda:GetFunctionUrlConfig`,
+`lambda:InvokeFunctionUrl` and `lambda:InvokeFunction` on that function. They print what was done:
+`{"command", "by", "at", "did", …}`.
 
 This page is written from the commands (`python -m tidegate_cli.reference`) and a test keeps it so.
 """

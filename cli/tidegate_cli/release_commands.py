@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
-from tidegate.domain.errors import RefusalError
 from tidegate.ledger.locks import Locks
-from tidegate.steps.planning import environment_of, propose_deploy
 
+from tidegate_cli.attending import attend
 from tidegate_cli.environments import require_registered
-from tidegate_cli.failures import INTERRUPTED, CommandError
-from tidegate_cli.following import Follower, exit_code_of
+from tidegate_cli.following import exit_code_of
 from tidegate_cli.options import Call, with_global_options
+from tidegate_cli.outlook import outlook
+from tidegate_cli.plan_views import plan_document
 from tidegate_cli.rendering.incident import print_outcome
 from tidegate_cli.rendering.plan import print_plan
-from tidegate_cli.rendering.progress import Board, Lines
 from tidegate_cli.screen import console, print_document
 from tidegate_cli.starting import Run, deploy_input, deploy_request, rollback_input, start
-from tidegate_cli.views import plan_document, refused_plan
 from tidegate_cli.waiting import seconds_of
-
-if TYPE_CHECKING:
-    from tidegate_cli.connection import Connection
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
@@ -76,19 +71,14 @@ def plan(
 ) -> None:
     """Show what a deployment would do.
 
-    Asks AWS with your own credentials and changes nothing. What would be refused is shown with its reason; the exit
-    code is 0 all the same.
+    Asks AWS with your own credentials and changes nothing. Every gate is shown: those that would refuse it with their
+    reasons, and what it would wait for; the exit code is 0 all the same.
     """
     request = deploy_input(system, environment, release=release, commit=commit, images=image or ())
     ports = call.connect().ports
     require_registered(ports, system, environment)
     lock = Locks(ports.store, ports.clock).read(system, environment)
-    try:
-        proposal = propose_deploy(ports, deploy_request(request))
-        scan = environment_of(ports, system, environment).settings.scan
-        document = plan_document(proposal, lock, None if scan is None else scan.fail_on)
-    except RefusalError as error:
-        document = refused_plan(error, lock)
+    document = plan_document(outlook(ports, deploy_request(request)), lock)
     if call.given.json:
         print_document(document)
     else:
@@ -163,7 +153,8 @@ def _carry_out(
     if not wait:
         _print_started(call, machine, run)
         return 0
-    document = _follow(call, connection, machine, run, timeout)
+    title = f"{machine} {run.system}/{run.environment}"
+    document = attend(call, connection, title, run, timeout)
     if call.given.json:
         print_document(document)
     else:
@@ -178,32 +169,3 @@ def _print_started(call: Call, machine: str, run: Run) -> None:
     screen = console()
     screen.print(Text.assemble(("started", "bold green"), f": {machine} {run.deployment}"))
     screen.print(Text(f"follow it: {call.given.command('show', run.deployment)}", style="dim"))
-
-
-def _follow(
-    call: Call, connection: Connection, machine: str, run: Run, timeout: float | None
-) -> dict[str, Any]:
-    # With --json standard output is the document's alone.
-    screen = console(stderr=call.given.json)
-    live = screen.is_terminal and not call.given.json
-    title = f"{machine} {run.system}/{run.environment}"
-    follow_up = call.given.command("show", run.deployment)
-    view = Board(screen, title) if live else Lines(screen)
-    if not live:
-        screen.print(Text(f"{title}: deployment {run.deployment}", style="bold"))
-    try:
-        with view:
-            return Follower(connection.ports, run, follow_up).follow(
-                view.show,
-                timeout=timeout,
-                pause=call.surroundings.pause,
-                monotonic=call.surroundings.monotonic,
-            )
-    except KeyboardInterrupt:
-        raise CommandError(
-            f"not following any more: deployment {run.deployment} goes on",
-            code="interrupted",
-            exit_code=INTERRUPTED,
-            hint=follow_up,
-            more=run.to_json(),
-        ) from None

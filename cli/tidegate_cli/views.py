@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tidegate.domain.deployment import Deployment, FailureReport, Line
-from tidegate.domain.errors import RefusalError
+from tidegate.domain.intervention import Abort
 from tidegate.domain.lock import Lock
-from tidegate.domain.plan import ServicePlan
-from tidegate.domain.redaction import redacted
 from tidegate.domain.release import release_name
-from tidegate.steps.proposal import Proposal
 
 from tidegate_cli.environments import Standstill
-
-_HIDDEN = "***"
-# The manifest's key, which is the field of a refusal as well.
-_SCAN = "scan"
-_ENVIRONMENT_VALUE = re.compile(r"\.environment\[([^\]]*)\]\.value$")
+from tidegate_cli.in_flight import what_of
 
 
 def history_entry(deployment: Deployment) -> dict[str, Any]:
@@ -37,19 +29,26 @@ def history_entry(deployment: Deployment) -> dict[str, Any]:
 
 
 def shown_deployment(
-    deployment: Deployment, timeline: Iterable[Line], reports: Sequence[FailureReport]
+    deployment: Deployment,
+    timeline: Iterable[Line],
+    reports: Sequence[FailureReport],
+    approval: Mapping[str, Any] | None = None,
+    abort: Abort | None = None,
 ) -> dict[str, Any]:
     """The document of `show`. `explanation` is how it ended, in a sentence; `failures` is there when several
-    services failed."""
+    services failed; `approval` (`approvals.approval_entry`) and `abort` are null where nobody was asked, or asked."""
     document = {
         **history_entry(deployment),
         "system": deployment.system,
         "environment": deployment.environment,
         "machine": deployment.machine.value,
+        "what": what_of(deployment),
         "phase": deployment.phase.value,
         "execution": deployment.execution,
         "explanation": deployment.explanation,
         "services": {key: dict(value) for key, value in deployment.services.items()},
+        "approval": None if approval is None else dict(approval),
+        "abort": None if abort is None else {"by": abort.by, "reason": abort.reason, "at": abort.at},
         "timeline": [line.to_json() for line in timeline],
         "failure": None,
     }
@@ -96,7 +95,8 @@ def lock_entry(lock: Lock) -> dict[str, Any] | None:
 
 
 def status_entry(standstill: Standstill) -> dict[str, Any]:
-    """One entry of `status`."""
+    """One entry of `status`. `phase` is that of the deployment in flight; `queue` waits for the lock behind its owner,
+    next one first."""
     current = standstill.current
     return {
         "system": standstill.system,
@@ -113,111 +113,11 @@ def status_entry(standstill: Standstill) -> dict[str, Any]:
             for key, service in standstill.services.items()
         },
         "lock": lock_entry(standstill.lock),
-        "freeze": None,
+        "freeze": None if standstill.freeze is None else dict(standstill.freeze),
         "in_flight": standstill.in_flight,
-    }
-
-
-def plan_document(proposal: Proposal, lock: Lock, scan: str | None = None) -> dict[str, Any]:
-    """The document of `plan` for what may go out; `scan` is the severity from which on the environment refuses what
-    ECR found, where it asks for its scans: they were passed."""
-    return {
-        "outcome_if_run": "NoChange" if proposal.nothing_to_do else "Succeeded",
-        "release": None if proposal.release is None else release_name(proposal.release),
-        "commit": proposal.commit,
-        "services": {
-            service.key: _planned_service(service, proposal.differences.get(service.key, []))
-            for service in proposal.plan.services
-        },
-        "migrations": [],
-        "gates": [
-            {"gate": "plan", "passes": True, "reason": "every service can be brought back"},
-            *([] if scan is None else [_scan_gate(scan)]),
-            _settled_gate(proposal),
-            _lock_gate(lock),
+        "phase": None if standstill.phase is None else standstill.phase.value,
+        "queue": [
+            {"deployment": waiter.deployment, "reason": waiter.reason, "since": waiter.since}
+            for waiter in standstill.queue
         ],
     }
-
-
-def refused_plan(error: RefusalError, lock: Lock) -> dict[str, Any]:
-    """The document of `plan` for what would be refused."""
-    mend = f" ({error.hint})" if error.hint else ""
-    name = _SCAN if error.field == _SCAN else "plan"
-    gate: dict[str, Any] = {"gate": name, "passes": False, "reason": f"{error.message}{mend}"}
-    if error.field:
-        gate["field"] = error.field
-    return {
-        "outcome_if_run": "Refused",
-        "release": None,
-        "commit": None,
-        "services": {},
-        "migrations": [],
-        "gates": [gate, _lock_gate(lock)],
-    }
-
-
-def _planned_service(service: ServicePlan, changes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {
-        "service": service.service,
-        "changed": service.changed,
-        "wave": service.wave,
-        "image": service.image,
-        "digest": service.digest,
-        "from": service.previous,
-        "base": service.base,
-        "to": service.target,
-        "differences": [
-            {
-                "path": change["path"],
-                "from": _safe(change["from"], _variable(change["path"])),
-                "to": _safe(change["to"], _variable(change["path"])),
-            }
-            for change in changes
-        ],
-    }
-
-
-def _safe(value: Any, name: str = "") -> Any:
-    """A task definition's plain environment may hold what somebody should have kept in a secret; `name` is the
-    variable whose value it is."""
-    match value:
-        case str():
-            return redacted(value) if redacted(f"{name}={value}") == f"{name}={value}" else _HIDDEN
-        case Mapping():
-            inner = value.get("name")
-            return {
-                key: _safe(item, inner if key == "value" and isinstance(inner, str) else "")
-                for key, item in value.items()
-            }
-        case list():
-            return [_safe(item) for item in value]
-    return value
-
-
-def _variable(path: str) -> str:
-    """`DB_PASSWORD` of `containerDefinitions[app].environment[DB_PASSWORD].value`."""
-    match = _ENVIRONMENT_VALUE.search(path)
-    return match[1] if match else ""
-
-
-def _scan_gate(fail_on: str) -> dict[str, Any]:
-    reason = f"ECR scanned every image and found nothing {fail_on} or worse"
-    return {"gate": _SCAN, "passes": True, "reason": reason}
-
-
-def _settled_gate(proposal: Proposal) -> dict[str, Any]:
-    if not proposal.busy:
-        return {"gate": "settled", "passes": True, "reason": "no other ECS deployment is under way"}
-    busy = ", ".join(f"{entry.service} ({entry.ecs_deployment})" for entry in proposal.busy)
-    return {
-        "gate": "settled",
-        "passes": False,
-        "reason": f"would wait for the ECS deployment under way: {busy}",
-    }
-
-
-def _lock_gate(lock: Lock) -> dict[str, Any]:
-    if lock.free:
-        return {"gate": "lock", "passes": True, "reason": "nobody holds the environment"}
-    why = f" ({lock.reason})" if lock.reason else ""
-    return {"gate": "lock", "passes": False, "reason": f"would queue behind deployment {lock.owner}{why}"}

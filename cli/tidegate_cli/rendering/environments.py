@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from tidegate_cli.environments import Standstill
 from tidegate_cli.rendering.words import (
     ago,
     outcome_text,
+    phase_word,
     short_arn,
     short_digest,
     took,
@@ -40,10 +41,14 @@ def _print_one(console: Console, standstill: Standstill, now: datetime) -> None:
         head.append(f"  since {when(current.since)} ({ago(current.since, now)})", style="dim")
     console.print(head)
     if standstill.in_flight is not None:
-        console.print(Text(f"  under way: deployment {standstill.in_flight}", style="cyan"))
+        phase = "" if standstill.phase is None else f", {phase_word(standstill.phase.value)}"
+        console.print(Text(f"  under way: deployment {standstill.in_flight}{phase}", style="cyan"))
         waiting = len(standstill.open) - 1
         if waiting > 0:
-            console.print(Text(f"  {waiting} more waiting behind it", style="dim"))
+            queued = f", {len(standstill.queue)} in the queue" if standstill.queue else ""
+            console.print(Text(f"  {waiting} more waiting behind it{queued}", style="dim"))
+    if standstill.freeze is not None:
+        console.print(Text(f"  frozen {_frozen(standstill.freeze)}", style="yellow"))
     if not lock.free and lock.owner != standstill.in_flight:
         why = f": {plain(lock.reason)}" if lock.reason else ""
         console.print(Text(f"  locked by deployment {lock.owner} since {when(lock.since)}{why}", style="red"))
@@ -58,6 +63,13 @@ def _print_one(console: Console, standstill: Standstill, now: datetime) -> None:
         table.add_row(key, tasks, short_arn(service.task_definition), short_digest(service.digest))
     if standstill.services:
         console.print(table)
+
+
+def _frozen(freeze: Mapping[str, Any]) -> str:
+    until = f"until {when(freeze['until'])}" if freeze["until"] else "until it is lifted"
+    if "window" in freeze:
+        return f"{until}: {plain(freeze['window'])}"
+    return f"{until} by {who(freeze['by'])}: {plain(freeze['reason'])}"
 
 
 def print_history(console: Console, entries: Sequence[dict[str, Any]]) -> None:

@@ -13,6 +13,7 @@ from tidegate_cli.rendering.words import (
     line_text,
     meaning_of,
     outcome_text,
+    phase_word,
     short_arn,
     short_digest,
     took,
@@ -63,8 +64,8 @@ def next_commands(document: Mapping[str, Any], given: Given) -> list[tuple[str, 
     history = (given.command("history", *place), "what else changed here")
     outcome = document["outcome"]
     if outcome is None:
-        return [(given.command("show", document["deployment"]), "look again"), history]
-    if outcome == "Succeeded" and document["machine"] == "deploy":
+        return [*_while_it_runs(document, given), history]
+    if outcome == "Succeeded" and document["what"] == "deployment":
         back = given.command("rollback", *place, "--reason", "…", "--wait")
         return [(back, "back to the release before"), history]
     if outcome == "FailedDirty":
@@ -75,8 +76,23 @@ def next_commands(document: Mapping[str, Any], given: Given) -> list[tuple[str, 
     return [history]
 
 
+def _while_it_runs(document: Mapping[str, Any], given: Given) -> list[tuple[str, str]]:
+    identity = document["deployment"]
+    follow = given.command("watch", identity), "follow it"
+    if document.get("abort") is not None:
+        return [follow]
+    back = given.command("abort", identity, "--reason", "…", "--wait"), "take it back"
+    if document["phase"] != "AwaitingApproval":
+        return [follow, back]
+    return [
+        (given.command("approve", identity), "let it go on"),
+        (given.command("reject", identity, "--reason", "…"), "refuse it"),
+        follow,
+    ]
+
+
 def _print_head(console: Console, document: Mapping[str, Any]) -> None:
-    what = "rollback to" if document["machine"] == "rollback" else "deployment of"
+    what = {"rollback": "rollback to", "restart": "restart of"}.get(document["what"], "deployment of")
     release = document["release"] or "a release that was not made"
     console.print(
         Text.assemble((f"{document['system']}/{document['environment']}", "bold"), f"  {what} {release}  ")
@@ -93,10 +109,28 @@ def _print_head(console: Console, document: Mapping[str, Any]) -> None:
         ("by", who(document["actor"])),
         ("reason", document["reason"] or "-"),
         ("started", when(document["started_at"])),
-        ("took", took(document["started_at"], document["finished_at"]) or document["phase"].lower()),
+        ("took", took(document["started_at"], document["finished_at"]) or phase_word(document["phase"])),
+        *_asked(document),
     ]
     for name, value in rows:
         console.print(Text.assemble((f"  {name:<11}", "dim"), plain(value)))
+
+
+def _asked(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What people were asked for, and what they asked for."""
+    rows = []
+    approval, abort = document.get("approval"), document.get("abort")
+    if approval is not None and approval["decision"] is not None:
+        why = f": {approval['reason']}" if approval["reason"] else ""
+        said = f"{approval['decision'].lower()} by {who(approval['by'])}, {when(approval['decided_at'])}{why}"
+        rows.append(("approval", said))
+    elif approval is not None:
+        by = "somebody other than its author" if approval["other"] else "a person"
+        waits = document["outcome"] is None
+        rows.append(("approval", f"waits for {by}" if waits else f"was to be given by {by}"))
+    if abort is not None:
+        rows.append(("abort", f"asked for by {who(abort['by'])}, {when(abort['at'])}: {abort['reason']}"))
+    return rows
 
 
 def _print_failure(console: Console, failure: Mapping[str, Any]) -> None:

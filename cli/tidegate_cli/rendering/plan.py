@@ -23,9 +23,13 @@ def print_plan(console: Console, system: str, environment: str, document: Mappin
     )
     for key, service in document["services"].items():
         _print_service(console, key, service)
+    if document["bake"]:
+        alarms = ", ".join(plain(name) for name in document["bake"]["alarms"])
+        console.print()
+        console.print(Text(f"then watched for {document['bake']['seconds']} s: {alarms}"))
     console.print()
     for gate in document["gates"]:
-        mark = ("✓", "green") if gate["passes"] else ("✗", "red")
+        mark = ("✓", "green") if gate["passes"] else ("…", "yellow") if gate.get("waits") else ("✗", "red")
         console.print(Text.assemble("  ", mark, f" {gate['gate']}: {plain(gate['reason'])}"))
 
 
@@ -38,6 +42,9 @@ def _print_service(console: Console, key: str, service: Mapping[str, Any]) -> No
     target = short_arn(service["to"]) if service["to"] else f"a new revision of {short_arn(service['base'])}"
     console.print(title + Text(f"{short_arn(service['from'])} → {target}"))
     console.print(Text(f"  image {service['image']} {short_digest(service['digest'])}…", style="dim"))
+    if service["smoke"]:
+        asked = f"{plain(service['smoke']['url'])} within {service['smoke']['within']} s"
+        console.print(Text(f"  then asked: {asked}", style="dim"))
     for change in service["differences"]:
         console.print(Text(f"  {change['path']}"))
         for sign, value, style in (("-", change["from"], "red"), ("+", change["to"], "green")):

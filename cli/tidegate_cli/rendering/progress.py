@@ -16,7 +16,7 @@ from tidegate.domain.rollout import Direction
 from tidegate.steps.resuming import COMPLETED, FAILED
 
 from tidegate_cli.following import Progress
-from tidegate_cli.rendering.words import clock_time, line_text, outcome_text, short_arn, span
+from tidegate_cli.rendering.words import clock_time, line_text, outcome_text, phase_word, short_arn, span
 
 _LAST_LINES = 8
 # How the timeline tells what ECS made of a rollout.
@@ -99,7 +99,7 @@ class Board:
         if deployment is not None and deployment.outcome is not None:
             title.append("  ").append_text(outcome_text(deployment.outcome.value))
         elif deployment is not None:
-            title.append(f"  {deployment.phase.value.lower()}", style="cyan")
+            title.append(f"  {phase_word(deployment.phase.value)}", style="cyan")
         title.append(f"  {span(progress.elapsed)}", style="dim")
         parts: list[RenderableType] = [title]
         if deployment is not None and deployment.plan is not None:

@@ -28,6 +28,8 @@ _MEANINGS = {
     "FailedClean": "the previous state is back",
     "FailedDirty": "a person is needed: not everything is back, and the lock stays",
 }
+# Phases whose names are not a word.
+_PHASES = {"AwaitingApproval": "awaiting approval"}
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -38,6 +40,11 @@ def outcome_text(outcome: str | None) -> Text:
 
 def meaning_of(outcome: str) -> str:
     return _MEANINGS.get(outcome, "")
+
+
+def phase_word(phase: str) -> str:
+    """Where a run stands: `rolling`, `awaiting approval`."""
+    return _PHASES.get(phase, phase.lower())
 
 
 def span(seconds: float) -> str:

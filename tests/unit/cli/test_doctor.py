@@ -23,7 +23,7 @@ from tidegate_local.lifecycle.record import Cloud, Options
 from tests.support.answered import Answer, Refused, denied
 from tests.support.clock import iso
 from tests.unit.cli.building import Machine, built_manifest
-from tests.unit.cli.conftest import CALLER, Terminal
+from tests.unit.cli.conftest import CALLER, FUNCTION, Terminal
 from tests.unit.steps.conftest import ENVIRONMENT, REPOSITORY, SYSTEM, digest, manifest
 
 POLICY = f"lifecycle policy of {REPOSITORY}"
@@ -49,6 +49,8 @@ class Ward:
     messages: dict[str, int] = field(default_factory=dict)
     policies: dict[str, str] = field(default_factory=dict)
     mutability: str = "MUTABLE"
+    auth_type: str = "AWS_IAM"
+    functions: set[str] = field(default_factory=lambda: {"tidegate-control", "tidegate-smoke"})
     pushed: dict[str, float] = field(default_factory=dict)
     archived: set[str] = field(default_factory=set)
 
@@ -64,6 +66,8 @@ class Ward:
         self.answer("stepfunctions", "DescribeStateMachine", self._machine)
         self.answer("dynamodb", "DescribeTable", lambda _: {"Table": {"TableStatus": "ACTIVE"}})
         self.answer("sqs", "GetQueueAttributes", self._queue)
+        self.answer("lambda", "GetFunctionUrlConfig", self._function_url)
+        self.answer("lambda", "GetFunctionConfiguration", self._function)
         self.answer("ecr", "GetLifecyclePolicy", self._policy)
         self.answer("ecr", "DescribeRepositories", self._repository)
         self.answer("ecr", "DescribeImages", self._images)
@@ -139,6 +143,21 @@ class Ward:
                 name: str(count if name.endswith("Messages") else 0) for name in parameters["AttributeNames"]
             }
         }
+
+    def _function_url(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        self._function(parameters)
+        return {
+            "FunctionUrl": "https://abc.lambda-url.eu-west-1.on.aws/",
+            "FunctionArn": FUNCTION,
+            "AuthType": self.auth_type,
+            "CreationTime": "2026-03-02T09:00:00Z",
+            "LastModifiedTime": "2026-03-02T09:00:00Z",
+        }
+
+    def _function(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        if parameters["FunctionName"] not in self.functions:
+            raise Refused("ResourceNotFoundException")
+        return {"FunctionName": parameters["FunctionName"]}
 
     def _policy(self, parameters: dict[str, Any]) -> dict[str, Any]:
         text = self.policies.get(parameters["repositoryName"])
@@ -318,6 +337,26 @@ def test_a_machine_and_a_table_that_are_gone(ward: Ward) -> None:
     ward.answer("dynamodb", "DescribeTable", gone("ResourceNotFoundException"))
     assert "tidegate-deploy" in ward.found("state machines", exit_code=1)["message"]
     assert "not there" in ward.found("table", exit_code=1)["message"]
+
+
+def test_the_functions_of_on_call_and_smoke_checks_are_looked_at(ward: Ward) -> None:
+    assert (
+        ward.found("control")["message"] == "the URL of function tidegate-control takes signed requests only"
+    )
+    assert ward.found("smoke checks")["message"] == "function tidegate-smoke is there"
+    ward.functions.clear()
+    control = ward.found("control", exit_code=1)
+    assert (control["status"], "nobody can abort" in control["message"]) == ("error", True)
+    assert "sam deploy" in control["hint"]
+    assert ward.found("smoke checks", exit_code=1)["status"] == "error"
+
+
+def test_a_control_whose_url_is_open_is_an_error(ward: Ward) -> None:
+    ward.auth_type = "NONE"
+    finding = ward.found("control", exit_code=1)
+    assert (finding["status"], "AuthType NONE" in finding["message"]) == ("error", True)
+    ward.answer("lambda", "GetFunctionUrlConfig", denied)
+    assert "lambda:GetFunctionUrlConfig" in ward.found("control")["message"]
 
 
 def test_parameters_that_were_left_wide(ward: Ward) -> None:

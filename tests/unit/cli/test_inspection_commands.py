@@ -5,8 +5,9 @@ from __future__ import annotations
 from tidegate.domain.errors import OutsideError
 from tidegate.steps import roll_service
 
-from tests.unit.cli.conftest import Terminal
+from tests.unit.cli.conftest import CALLER, Terminal
 from tests.unit.cli.test_views import HISTORY_KEYS, STATUS_KEYS
+from tests.unit.cli.waiting import awaiting, settings
 from tests.unit.steps.conftest import ENVIRONMENT, SYSTEM, Shop, digest
 
 PLACE = (SYSTEM, ENVIRONMENT)
@@ -72,6 +73,53 @@ def test_status_shows_who_holds_the_environment(terminal: Terminal) -> None:
     assert entry["lock"].keys() == {"owner", "reason", "since", "fence"}
     assert entry["lock"]["reason"] == "a feature"
     assert f"under way: deployment {planned['deployment']}" in terminal.run("status").stdout
+
+
+def test_status_shows_a_freeze_that_a_person_put_on(terminal: Terminal) -> None:
+    done = terminal.json("freeze", *PLACE, "--reason", "incident 93", "--until", "2h")
+    [entry] = terminal.json("status")
+    assert entry["freeze"].keys() == {"by", "reason", "since", "until"}
+    assert (entry["freeze"]["by"], entry["freeze"]["until"]) == (CALLER, done["until"])
+    human = terminal.run("status").stdout
+    assert "frozen until" in human
+    assert "by on-call/ada: incident 93" in human
+    terminal.shop.world.clock.advance(2 * 60 * 60)
+    assert terminal.json("status")[0]["freeze"] is None
+
+
+def test_status_shows_a_freeze_window_that_holds(terminal: Terminal) -> None:
+    """The clock of these tests reads Monday, 9 o'clock in UTC."""
+    settings(terminal, freeze=[{"from": "Sun 16:00", "to": "Mon 12:00", "timezone": "Europe/London"}])
+    [entry] = terminal.json("status")
+    assert entry["freeze"] == {
+        "window": "Sun 16:00 to Mon 12:00 Europe/London",
+        "until": "2026-03-02T12:00:00.000Z",
+    }
+    assert "Sun 16:00 to Mon 12:00 Europe/London" in terminal.run("status").stdout
+    terminal.json("freeze", *PLACE, "--reason", "incident 93")
+    assert terminal.json("status")[0]["freeze"]["reason"] == "incident 93"
+    assert "until it is lifted" in terminal.run("status").stdout
+    terminal.json("unfreeze", *PLACE)
+    terminal.shop.world.registry.texts[SYSTEM, ENVIRONMENT] = "{"
+    assert terminal.json("status")[0]["freeze"] is None
+
+
+def test_status_shows_what_waits_for_a_person_or_for_its_turn(terminal: Terminal) -> None:
+    settings(terminal, queue="fifo")
+    running = terminal.shop.release(2)
+    terminal.shop.acquire(running)
+    terminal.shop.acquire(terminal.shop.release(3, reason="a feature"), "lock-3")
+    [entry] = terminal.json("status")
+    assert (entry["in_flight"], entry["phase"]) == (running["deployment"], "Rolling")
+    assert [waiter["reason"] for waiter in entry["queue"]] == ["a feature"]
+    assert "1 more waiting behind it, 1 in the queue" in terminal.run("status").stdout
+
+
+def test_status_says_that_a_deployment_waits_for_approval(terminal: Terminal) -> None:
+    planned = awaiting(terminal)
+    [entry] = terminal.json("status")
+    assert (entry["in_flight"], entry["phase"]) == (planned["deployment"], "AwaitingApproval")
+    assert "awaiting approval" in terminal.run("status").stdout
 
 
 def test_during_a_roll_status_shows_what_ecs_would_go_back_to(terminal: Terminal) -> None:
@@ -175,6 +223,59 @@ def test_show_of_a_run_under_way(terminal: Terminal) -> None:
     identity = str(terminal.shop.release(2)["deployment"])
     assert terminal.json("show", identity)["outcome"] is None
     assert "running" in terminal.run("show", identity).stdout
+
+
+def test_show_says_who_is_to_approve_and_how(terminal: Terminal) -> None:
+    identity = str(awaiting(terminal, approval={"by": "other"})["deployment"])
+    document = terminal.json("show", identity)
+    asked_at = document["approval"].pop("asked_at")
+    assert asked_at.startswith("2026-03-02T")
+    assert document["approval"] == {
+        "other": True,
+        "decision": None,
+        "by": None,
+        "reason": None,
+        "decided_at": None,
+    }
+    human = terminal.run("show", identity).stdout
+    assert "waits for somebody other than its author" in human
+    assert f"tidegate approve {identity}" in human
+    assert "took       awaiting approval" in human
+
+
+def test_show_says_who_approved_also_when_it_has_ended(terminal: Terminal) -> None:
+    """Guards the second source of `approval_entry`: the approval itself is gone with the deployment's end."""
+    planned = awaiting(terminal)
+    identity = str(planned["deployment"])
+    terminal.json("approve", identity, "--yes", "--reason", "change 812")
+    before = terminal.json("show", identity)["approval"]
+    assert (before["decision"], before["by"], before["reason"]) == ("Approved", CALLER, "change 812")
+    terminal.shop.record(planned, "Fail", error={"name": "X", "cause": "y"})
+    terminal.json("freeze", *PLACE, "--reason", "unrelated")
+    after = terminal.json("show", identity)["approval"]
+    assert after == before
+    assert "approved by on-call/ada" in terminal.run("show", identity).stdout
+
+
+def test_show_says_who_aborted(terminal: Terminal) -> None:
+    planned = terminal.shop.release(2)
+    identity = str(planned["deployment"])
+    assert terminal.json("show", identity)["abort"] is None
+    assert f"tidegate abort {identity}" in terminal.run("show", identity).stdout
+    terminal.json("abort", identity, "--reason", "error rate doubled")
+    abort = terminal.json("show", identity)["abort"]
+    assert (abort["by"], abort["reason"]) == (CALLER, "error rate doubled")
+    human = terminal.run("show", identity).stdout
+    assert "asked for by on-call/ada" in human
+    assert f"tidegate abort {identity}" not in human
+
+
+def test_show_of_a_restart_says_so(terminal: Terminal) -> None:
+    terminal.shop.go_out(2)
+    changed = {"secret": "shop/token", "version": "v2", "at": "2026-03-02T09:00:00.000Z"}
+    identity = str(terminal.shop.plan(restart=changed, trigger="event")["deployment"])
+    assert terminal.json("show", identity)["what"] == "restart"
+    assert "restart of r1" in terminal.run("show", identity).stdout
 
 
 def test_show_of_what_is_no_deployment(terminal: Terminal) -> None:

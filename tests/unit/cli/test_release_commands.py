@@ -13,6 +13,7 @@ from tidegate.domain.outcome import Outcome
 from tidegate.ports import Scan
 
 from tests.unit.cli.conftest import CALLER, Terminal
+from tests.unit.cli.waiting import settings
 from tests.unit.steps.conftest import CLUSTER, ENVIRONMENT, REPOSITORY, SYSTEM, digest, manifest
 
 PLACE = (SYSTEM, ENVIRONMENT)
@@ -83,7 +84,63 @@ def test_a_plan_that_the_scan_would_refuse_names_that_gate(terminal: Terminal) -
     gates = scanned(terminal, "COMPLETE", CRITICAL=1)
     assert gates["scan"]["passes"] is False
     assert "1 CRITICAL" in gates["scan"]["reason"]
-    assert "plan" not in gates
+    assert gates["plan"]["passes"] is True
+
+
+def test_a_plan_lists_every_gate_behind_one_that_refuses(terminal: Terminal) -> None:
+    """Guards `outlook`: who releases during an incident is told at once of all that is in the way."""
+    settings(terminal, after="staging", approval={"by": "other"}, scan={"fail_on": "HIGH"})
+    terminal.shop.world.containers.service("shop-api").circuit_breaker = False
+    terminal.json("freeze", *PLACE, "--reason", "incident 93")
+    plan = terminal.json("plan", *PLACE, "--commit", "c2")
+    assert plan["outcome_if_run"] == "Refused"
+    gates = {gate["gate"]: gate for gate in plan["gates"]}
+    assert list(gates) == ["plan", "freeze", "after", "scan", "approval", "lock"]
+    assert [name for name, gate in gates.items() if gate["passes"]] == ["lock"]
+    assert "circuit breaker" in gates["plan"]["reason"]
+    assert "incident 93" in gates["freeze"]["reason"]
+    assert gates["after"]["field"] == "after"
+    assert gates["approval"]["waits"] is True
+    human = terminal.run("plan", *PLACE, "--commit", "c2").stdout
+    assert "✗ freeze:" in human
+    assert "… approval:" in human
+
+
+def test_a_plan_of_images_that_are_not_there_still_tells_of_a_freeze(terminal: Terminal) -> None:
+    settings(terminal, after="staging")
+    terminal.json("freeze", *PLACE, "--reason", "incident 93")
+    plan = terminal.json("plan", *PLACE, "--commit", "c9")
+    assert plan["outcome_if_run"] == "Refused"
+    assert [(gate["gate"], gate["passes"]) for gate in plan["gates"]] == [
+        ("plan", False),
+        ("freeze", False),
+        ("lock", True),
+    ]
+
+
+def test_a_plan_shows_what_it_would_be_asked_and_watched_by(terminal: Terminal) -> None:
+    settings(
+        terminal,
+        approval="required",
+        bake={"for": "5m", "alarms": ["shop-5xx"]},
+        freeze=[{"from": "Fri 16:00", "to": "Mon 08:00", "timezone": "Europe/London"}],
+        services={"api": {"smoke": {"url": "https://shop.example/health", "within": "30s"}}},
+    )
+    plan = terminal.json("plan", *PLACE, "--commit", "c2")
+    assert plan["outcome_if_run"] == "Succeeded"
+    assert plan["bake"] == {"seconds": 300, "alarms": ["shop-5xx"]}
+    assert plan["services"]["api"]["smoke"]["url"] == "https://shop.example/health"
+    assert plan["services"]["worker"]["smoke"] is None
+    gates = {gate["gate"]: gate for gate in plan["gates"]}
+    assert gates["freeze"]["passes"] is True
+    assert "Fri 16:00 to Mon 08:00 Europe/London" in gates["freeze"]["reason"]
+    assert gates["approval"]["passes"] is False
+    human = terminal.run("plan", *PLACE, "--commit", "c2").stdout
+    assert "then watched for 300 s: shop-5xx" in human
+    assert "then asked: https://shop.example/health within 30 s" in human
+    unchanged = terminal.json("plan", *PLACE, "--commit", "c1")
+    assert unchanged["outcome_if_run"] == "NoChange"
+    assert "approval" not in {gate["gate"] for gate in unchanged["gates"]}
 
 
 # what is started

@@ -99,6 +99,13 @@ def test_the_end_says_how_each_service_ended() -> None:
     assert "NotReverted" in row(lines, "worker")
 
 
+def test_a_phase_is_told_in_words() -> None:
+    waiting = replace(deployment(), phase=Phase.AWAITING_APPROVAL)
+    assert "r2  awaiting approval" in drawn(Progress(3, (), waiting, ()))[0]
+    baking = replace(deployment(), phase=Phase.BAKING)
+    assert "r2  baking" in drawn(Progress(3, (), baking, ()))[0]
+
+
 def test_a_stopped_execution_is_explained() -> None:
     lines = drawn(Progress(1, (), None, (), stopped="ABORTED"))
     assert "the sweep finishes or reverts" in " ".join(" ".join(lines).split())

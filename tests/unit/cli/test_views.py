@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from tidegate.domain.deployment import Current, Deployment, FailureReport, Line, Machine, Phase
-from tidegate.domain.errors import RefusalError
 from tidegate.domain.lock import Lock
 from tidegate.domain.outcome import Outcome
-from tidegate.domain.plan import Plan, ServicePlan
-from tidegate.steps.planning import Proposal
-from tidegate.steps.services import Busy
 from tidegate_cli.environments import Running, Standstill
 from tidegate_cli.views import (
     failure_entry,
     history_entry,
     lock_entry,
-    plan_document,
-    refused_plan,
     shown_deployment,
     status_entry,
 )
@@ -31,7 +25,18 @@ HISTORY_KEYS = {
     "started_at",
     "finished_at",
 }
-STATUS_KEYS = {"system", "environment", "release", "since", "services", "lock", "freeze", "in_flight"}
+STATUS_KEYS = {
+    "system",
+    "environment",
+    "release",
+    "since",
+    "services",
+    "lock",
+    "freeze",
+    "in_flight",
+    "phase",
+    "queue",
+}
 
 
 def deployment(outcome: Outcome | None = None, identity: str = "01A") -> Deployment:
@@ -62,12 +67,6 @@ def report(service: str, exit_code: int | None = 1) -> FailureReport:
         "logs": ["boom"],
     }
     return FailureReport(service, "circuit breaker", (task,), ("an event",), ("shop-5xx",))
-
-
-def planned(*, changed: bool = True) -> ServicePlan:
-    return ServicePlan(
-        "api", "shop-api", 1, "app", "sha256:2", "repo@sha256:2", "app", "td:2", "td:1", None, changed
-    )
 
 
 def test_history_has_the_contracts_keys_and_null_while_running() -> None:
@@ -138,66 +137,3 @@ def test_what_is_under_way_is_the_locks_owner_before_those_who_wait() -> None:
     assert Standstill("shop", "production", None, {}, lock, waiting).in_flight == "01A"
     assert Standstill("shop", "production", None, {}, lock, ()).in_flight is None
     assert Standstill("shop", "production", None, {}, lock, (waiting[0],)).in_flight == "01B"
-
-
-def test_a_plan_says_what_changes_and_which_gates_it_passes() -> None:
-    changes = {"api": [{"path": "cpu", "from": "256", "to": "512"}]}
-    proposal = Proposal(Plan("c", (planned(),)), "c2", {"app": "sha256:2"}, None, (), changes)
-    document = plan_document(proposal, Lock("shop", "production"))
-    assert document.keys() >= {"outcome_if_run", "services", "migrations", "gates"}
-    assert document["outcome_if_run"] == "Succeeded"
-    service = document["services"]["api"]
-    assert service.keys() >= {"changed", "wave", "image", "digest", "from", "to", "base", "differences"}
-    assert service["differences"] == changes["api"]
-    assert [(gate["gate"], gate["passes"]) for gate in document["gates"]] == [
-        ("plan", True),
-        ("settled", True),
-        ("lock", True),
-    ]
-
-
-def test_a_plan_that_would_wait_says_for_whom() -> None:
-    held = Lock("shop", "production").acquired("01Z", "arn", "hotfix", AT)
-    busy = Busy("api", "c", "shop-api", "ecs-svc/9")
-    document = plan_document(Proposal(Plan("c", (planned(changed=False),)), None, {}, 1, (busy,)), held)
-    assert document["outcome_if_run"] == "Succeeded"
-    reasons = {gate["gate"]: gate["reason"] for gate in document["gates"] if not gate["passes"]}
-    assert "ecs-svc/9" in reasons["settled"]
-    assert "behind deployment 01Z (hotfix)" in reasons["lock"]
-
-
-def test_a_plan_without_changes_is_no_change() -> None:
-    proposal = Proposal(Plan("c", (planned(changed=False),)), None, {}, 1)
-    assert plan_document(proposal, Lock("shop", "production"))["outcome_if_run"] == "NoChange"
-
-
-def test_a_refused_plan_names_the_gates_reason() -> None:
-    error = RefusalError("the breaker is off", field="services.api", hint="switch it on")
-    document = refused_plan(error, Lock("shop", "production"))
-    assert document["outcome_if_run"] == "Refused"
-    assert document["gates"][0] == {
-        "gate": "plan",
-        "passes": False,
-        "reason": "the breaker is off (switch it on)",
-        "field": "services.api",
-    }
-
-
-def test_a_plan_shows_no_password_of_a_plain_environment() -> None:
-    change = {
-        "path": "containerDefinitions[app].environment[DB_PASSWORD]",
-        "from": None,
-        "to": {"name": "DB_PASSWORD", "value": "hunter2"},
-    }
-    url = {
-        "path": "containerDefinitions[app].environment[URL].value",
-        "from": None,
-        "to": "redis://me:pw@host",
-    }
-    other = {**change, "path": f"{change['path']}.value", "from": "letmein", "to": "sesame"}
-    proposal = Proposal(Plan("c", (planned(),)), None, {}, 1, (), {"api": [change, url, other]})
-    text = str(plan_document(proposal, Lock("shop", "production")))
-    assert "hunter2" not in text
-    assert "me:pw" not in text
-    assert "letmein" not in text
-    assert "sesame" not in text
