@@ -33,7 +33,7 @@ REFUSED = {
     "freeze_of_nobody": ("not_found", "system"),
     "unfreeze_what_is_not_frozen": ("refused", "environment"),
     "unlock_of_one_that_runs": ("refused", "environment"),
-    "unsigned": ("refused", None),
+    "unsigned": ("not_signed", None),
     "bad_body": ("bad_input", "body"),
     "unknown_command": ("bad_input", "command"),
     "unknown_field": ("bad_input", "force"),

@@ -58,7 +58,7 @@ class TestWhoAsks:
     def test_is_in_no_request_that_iam_did_not_sign(self, shop: Shop, context: object) -> None:
         body = json.dumps({"command": "freeze", **PLACE, "reason": "why"})
         status, document = said(shop, requestContext=context, body=body)
-        assert (status, document["error"]["code"]) == (409, "refused")
+        assert (status, document["error"]["code"]) == (403, "not_signed")
         assert shop.people.freeze(SYSTEM, ENVIRONMENT) is None
 
     def test_is_nothing_that_the_request_says(self, shop: Shop) -> None:

@@ -1,7 +1,7 @@
 """Function `control`: what people do to a run or an environment. Who they are, IAM says: the function's URL takes
 signed requests only, and Lambda puts the caller's ARN into the event.
 
-Every command is recorded with who, when and why, those that are refused as well.
+Every command about something that exists is recorded with who, when and why, those that are refused as well.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from tidegate.steps.queueing import can_be_aborted
 from tidegate.steps.resuming import awaited_approval, resume
 from tidegate.steps.stopping import aborted, stop
 
-_STATUS = {"bad_input": 400, "not_found": 404, "refused": 409}
+_NOT_SIGNED = "not_signed"
+_STATUS = {"bad_input": 400, _NOT_SIGNED: 403, "not_found": 404, "refused": 409}
 
 
 def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
@@ -66,7 +67,9 @@ def _caller(event: Mapping[str, Any]) -> str:
     identity = authorizer.get("iam") if isinstance(authorizer, Mapping) else None
     arn = identity.get("userArn") if isinstance(identity, Mapping) else None
     if not isinstance(arn, str) or not arn:
-        raise RefusalError("the request is not signed", hint="tidegate signs it with your AWS credentials")
+        raise RefusalError(
+            "the request is not signed", hint="tidegate signs it with your AWS credentials", code=_NOT_SIGNED
+        )
     return arn
 
 
