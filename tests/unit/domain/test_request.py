@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tidegate.domain.errors import BadInputError
+from tidegate.domain.fields import ImageRequest
 from tidegate.domain.request import (
     DeployRequest,
-    ImageRequest,
     Published,
     RecoverRequest,
+    Restart,
     RollbackRequest,
     parse_deploy,
     parse_published,
@@ -65,6 +66,53 @@ class TestDeploy:
         assert parse_deploy({**PLACE, "recover": DEPLOYMENT}) == RecoverRequest(
             "arive", "production", DEPLOYMENT
         )
+
+
+RESTART = {"secret": "shop/database", "version": "v2", "at": "2026-03-02T09:05:00Z"}
+
+
+class TestARestart:
+    def test_releases_nothing(self) -> None:
+        request = parse_deploy({**PLACE, "restart": RESTART, "actor": "secretsmanager", "trigger": "event"})
+        assert request == DeployRequest(
+            "arive",
+            "production",
+            actor="secretsmanager",
+            trigger="event",
+            restart=Restart("shop/database", "v2", "2026-03-02T09:05:00Z"),
+        )
+
+    @pytest.mark.parametrize(
+        ("more", "field"),
+        [
+            ({"release": "r1"}, "release"),
+            ({"images": IMAGES}, "images"),
+            ({"commit": "c1"}, "commit"),
+            ({"order": DEPLOYMENT}, "order"),
+            ({"restart": "shop/database"}, "input"),
+            ({"restart": {**RESTART, "secret": None}}, "secret"),
+            ({"restart": {**RESTART, "version": 2}}, "version"),
+            ({"restart": {**RESTART, "force": True}}, "force"),
+            # Compared with the start of each service: what is no moment would fail there.
+            ({"restart": {**RESTART, "at": "yesterday"}}, "restart.at"),
+            ({"restart": {**RESTART, "at": "2026-03-02T09:05:00"}}, "restart.at"),
+            ({"restart": {**RESTART, "at": "None"}}, "restart.at"),
+        ],
+    )
+    def test_that_is_none_is_refused_by_its_field(self, more: dict[str, Any], field: str) -> None:
+        with pytest.raises(BadInputError) as caught:
+            parse_deploy({**PLACE, "restart": RESTART, **more})
+        assert caught.value.field == field
+        assert caught.value.hint
+
+
+def test_the_order_of_a_push_is_a_ulid() -> None:
+    request = parse_deploy({**PLACE, "commit": "c1", "order": DEPLOYMENT, "trigger": "event"})
+    assert isinstance(request, DeployRequest)
+    assert request.order == DEPLOYMENT
+    with pytest.raises(BadInputError) as caught:
+        parse_deploy({**PLACE, "commit": "c1", "order": "later"})
+    assert caught.value.field == "order"
 
 
 class TestRollback:

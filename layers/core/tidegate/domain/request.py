@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from tidegate.domain.errors import BadInputError
@@ -151,7 +152,7 @@ def _restart(fields: Fields, system: str, environment: str) -> DeployRequest:
                 "a restart releases nothing", field=name, hint="give either restart, or what to release"
             )
     inner = Fields(fields.raw("restart"), {"secret", "version", "at"})
-    restart = Restart(inner.text("secret"), inner.text("version"), inner.text("at"))
+    restart = Restart(inner.text("secret"), inner.text("version"), _moment(inner.text("at")))
     return DeployRequest(
         system,
         environment,
@@ -160,6 +161,18 @@ def _restart(fields: Fields, system: str, environment: str) -> DeployRequest:
         trigger=fields.trigger(),
         restart=restart,
     )
+
+
+def _moment(text: str) -> str:
+    try:
+        known = datetime.fromisoformat(text).utcoffset() is not None
+    except ValueError:
+        known = False
+    if not known:
+        raise BadInputError(
+            "restart.at is no moment", field="restart.at", hint="ISO 8601 in UTC: 2026-11-23T08:00:00Z"
+        )
+    return text
 
 
 def parse_rollback(data: object) -> RollbackRequest | RecoverRequest:
