@@ -72,6 +72,18 @@ def test_a_dead_waiter_is_passed_over(shop: Shop) -> None:
     assert _locks(shop).read(SYSTEM, ENVIRONMENT).owner == third["deployment"]
 
 
+@pytest.mark.parametrize("step", ["Acquire", "AwaitApproval"])
+def test_a_run_that_was_redriven_after_its_end_changes_nothing(shop: Shop, step: str) -> None:
+    """Guards the look at the outcome in `run`: it would join the queue and push others out of it."""
+    shop.register(approval="required")
+    planned = shop.release(2)
+    shop.record(planned, "Fail")
+    before = dict(shop.world.store.items)
+    (shop.acquire if step == "Acquire" else shop.await_approval)(planned, "redriven")
+    assert shop.answers["redriven"]["outcome"] == "Ended"
+    assert shop.world.store.items == before
+
+
 class TestTakeOver:
     def test_waits_for_the_longest_function_after_the_owner_was_stopped(self, shop: Shop) -> None:
         planned = shop.release(2)

@@ -192,6 +192,17 @@ class TestARollback:
         shop.acquire(shop.plan(step="PlanRollback"), "back")
         assert shop.answers["asked"]["outcome"] == "Superseded"
 
+    def test_supersedes_one_that_waits_for_a_person_while_nobody_has_the_lock(self, shop: Shop) -> None:
+        """Guards `supersede_waiting` in steps.lock._acquire: an approval would undo the rollback."""
+        shop.go_out(2)
+        shop.register(approval="required")
+        asked = shop.release(3)
+        assert shop.await_approval(asked) is None
+        rollback = shop.plan(step="PlanRollback", to="previous")
+        assert shop.acquire(rollback) > 0
+        assert shop.answers["approval-token"]["outcome"] == "Superseded"
+        assert rollback["deployment"] in shop.answers["approval-token"]["reason"]
+
     def test_waits_behind_another_rollback_that_runs(self, held: Shop) -> None:
         """Red where everything that holds the lock is aborted: half a rollback is no state that anybody ran."""
         held.record(held_by(held), "Fail", 1, error={"name": "Test", "cause": ""})

@@ -91,6 +91,48 @@ def test_a_crash_at_any_write_of_the_ledger_converges(rolling: tuple[Shop, Any, 
     assert shop.roll(planned, "api", fence, token="last") is not None
 
 
+@pytest.fixture
+def given_up(shop: Shop) -> Shop:
+    """r2 is current, and of the worker's ECS has started it again and given up."""
+    containers = shop.world.containers
+    shop.go_out(2)
+    shop.go_out(3)
+    containers.supersede("shop-worker", "shop-worker:1")
+    containers.fail("shop-worker")
+    containers.fail("shop-worker", rollback=False)
+    primary = containers.service("shop-worker").primary
+    assert (shop.running("shop-worker"), primary.rollout_state) == (digest(3), "FAILED")
+    return shop
+
+
+def test_a_rollback_starts_what_ecs_gave_up_on(given_up: Shop) -> None:
+    """Guards `given_up` in steps.planning and `force` in `_started`: nothing else starts its tasks again."""
+    shop, failed = given_up, given_up.world.containers.service("shop-worker").primary
+    planned = shop.plan(step="PlanRollback", to="r2")
+    assert [wave["services"] for wave in planned["waves"]] == [["worker"]]
+    fence = shop.acquire(planned)
+    assert shop.roll(planned, "worker", fence) is None, "ECS has something to decide"
+    started = shop.world.containers.service("shop-worker").primary
+    assert started.id != failed.id
+    assert started.task_definition == failed.task_definition
+    shop.world.containers.complete("shop-worker")
+    assert shop.record(planned, "Succeed", fence)["outcome"] == "Succeeded"
+
+
+def test_a_release_starts_what_ecs_gave_up_on(given_up: Shop) -> None:
+    planned = given_up.release(3)
+    assert [wave["services"] for wave in planned["waves"]] == [["worker"]]
+
+
+def test_a_way_back_starts_what_ecs_gave_up_on(given_up: Shop) -> None:
+    """A recovery finds that an earlier way back has failed."""
+    shop, failed = given_up, given_up.world.containers.service("shop-worker").primary
+    planned = shop.release(2)
+    fence = shop.acquire(planned)
+    assert shop.roll(planned, "worker", fence, "Revert") is None, "ECS has something to decide"
+    assert shop.world.containers.service("shop-worker").primary.id != failed.id
+
+
 def test_a_void_fence_changes_nothing(rolling: tuple[Shop, Any, int]) -> None:
     shop, planned, fence = rolling
     Locks(shop.world.store, shop.world.clock).take_over(
@@ -99,6 +141,17 @@ def test_a_void_fence_changes_nothing(rolling: tuple[Shop, Any, int]) -> None:
     with pytest.raises(LostLockError):
         shop.roll(planned, "api", fence)
     assert shop.world.containers.called("update_service") == 0
+
+
+def test_a_run_that_was_redriven_leaves_the_report_alone(rolling: tuple[Shop, Any, int]) -> None:
+    """Guards the look at the outcome in steps.reporting: the report says why it failed, for good."""
+    shop, planned, fence = rolling
+    event = {**shop.place(planned), "step": "Report", "service": "api", "direction": "Roll", "fence": fence}
+    roll_service.run({**event, "outcome": "RolledBack", "reason": "its tasks crashed"}, shop.world.ports)
+    shop.record(planned, "Fail", fence)
+    roll_service.run({**event, "outcome": "Stuck", "reason": "fence 1 is void"}, shop.world.ports)
+    (report,) = shop.ledger.reports(planned["deployment"])
+    assert report.reason == "its tasks crashed"
 
 
 def test_the_lock_is_read_again_right_before_ecs_is_changed(rolling: tuple[Shop, Any, int]) -> None:

@@ -20,7 +20,7 @@ from tidegate.ledger.records import Ledger
 from tidegate.ports import Ports
 from tidegate.steps.announce import announce
 from tidegate.steps.approving import await_approval
-from tidegate.steps.queueing import clear_the_way, give_way
+from tidegate.steps.queueing import clear_the_way, give_way, supersede_waiting
 from tidegate.steps.stopping import abort_of, aborted
 from tidegate.steps.taking_over import take_over
 
@@ -31,6 +31,11 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     deployment = ledger.deployment(event["system"], event["environment"], event["deployment"])
     if deployment is None:
         raise NotFoundError(f"deployment {event['deployment']} is not in the ledger", field="deployment")
+    if event["step"] in ("Acquire", "AwaitApproval") and deployment.outcome is not None:
+        # An execution that was redriven: what became of the deployment is recorded, and its next state says so.
+        ended = {"outcome": "Ended", "fence": -1, "document": None}
+        ports.executions.succeed(event["token"], ended)
+        return ended
     if event["step"] == "Acquire":
         return _acquire(event, ports, ledger, deployment)
     if event["step"] == "AwaitApproval":
@@ -63,6 +68,8 @@ def _acquire(
         ports.executions.succeed(token, answer)
         return answer
     if isinstance(result, Acquired):
+        if deployment.machine is Machine.ROLLBACK:
+            supersede_waiting(ports, ledger, deployment)
         ledger.save(
             replace(deployment, phase=Phase.ROLLING, fence=result.fence, execution=execution),
             Line(ledger.now(), "lock acquired", detail=f"fence {result.fence}"),

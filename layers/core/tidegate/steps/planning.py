@@ -179,7 +179,7 @@ def _propose(
         base = _base(ports, ledger, fact)
         container = fact.container_of(base)
         wanted = with_images(base.content, {container: image.uri})
-        changed = not same_shape(wanted, fact.running.content)
+        changed = fact.given_up or not same_shape(wanted, fact.running.content)
         if changed:
             changes[key] = differences(shape(fact.running.content), shape(wanted))
             references[key] = _references(wanted)
@@ -272,7 +272,7 @@ def _back_to(
         base=target,
         previous=fact.running.arn,
         target=target,
-        changed=target != fact.running.arn,
+        changed=fact.given_up or target != fact.running.arn,
     )
 
 

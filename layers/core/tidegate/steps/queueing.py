@@ -35,16 +35,19 @@ def give_way(ports: Ports, ledger: Ledger, deployment: Deployment) -> None:
             withdraw(ports, older, superseded(older, _instead(ledger, older, deployment.id)))
 
 
-def clear_the_way(ports: Ports, ledger: Ledger, rollback: Deployment) -> None:
-    """Of a rollback that waits for the lock: the deployment that holds it is taken back, those that wait are
-    superseded, a mess that one left behind is no obstacle."""
-    why = f"rollback {rollback.id} by {rollback.actor or 'somebody'}" + (
-        f": {rollback.reason}" if rollback.reason else ""
-    )
+def supersede_waiting(ports: Ports, ledger: Ledger, rollback: Deployment) -> None:
+    """Of a rollback: what waits for the lock, or for a person, is not released any more."""
+    why = _rolled_back(rollback)
     for identity, _ in _waiting(ports, rollback):
         waiting = ledger.deployment(rollback.system, rollback.environment, identity)
         if waiting is not None:
             withdraw(ports, waiting, superseded(waiting, why))
+
+
+def clear_the_way(ports: Ports, ledger: Ledger, rollback: Deployment) -> None:
+    """Of a rollback that waits for the lock: the deployment that holds it is taken back, those that wait are
+    superseded, a mess that one left behind is no obstacle."""
+    supersede_waiting(ports, ledger, rollback)
     locks = Locks(ports.store, ports.clock)
     lock = locks.read(rollback.system, rollback.environment)
     owner = (
@@ -56,10 +59,16 @@ def clear_the_way(ports: Ports, ledger: Ledger, rollback: Deployment) -> None:
         release_mess(ports, owner)
         return
     interventions = Interventions(ports.store, ports.clock)
-    if can_be_aborted(owner) and interventions.ask_abort(owner.id, owner, rollback.actor or "somebody", why):
+    by, why = rollback.actor or "somebody", _rolled_back(rollback)
+    if can_be_aborted(owner) and interventions.ask_abort(owner.id, owner, by, why):
         abort = interventions.abort_of(owner.id)
         if abort is not None:
             stop(ports, owner, aborted(abort))
+
+
+def _rolled_back(rollback: Deployment) -> str:
+    said = f"rollback {rollback.id} by {rollback.actor or 'somebody'}"
+    return f"{said}: {rollback.reason}" if rollback.reason else said
 
 
 def can_be_aborted(deployment: Deployment) -> bool:

@@ -190,7 +190,9 @@ class _Rolling:
             self._insist_on_lock()
             # To what it is on already (ECS gave up on it, or its tasks are to be new), only by force: without it
             # UpdateService changes nothing.
-            again = state is not None and state.primary is not None and state.primary.task_definition == target
+            again = (
+                state is not None and state.primary is not None and state.primary.task_definition == target
+            )
             ours = self._ports.containers.update_service(
                 self._cluster, self._plan.service, target, force=again
             )

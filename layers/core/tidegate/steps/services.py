@@ -36,6 +36,12 @@ class ServiceFacts:
     busy: Busy | None
     smoke: Mapping[str, Any] | None = None
 
+    @property
+    def given_up(self) -> bool:
+        """Whether ECS has stopped trying: it starts no task any more, whatever the service is to run."""
+        primary = self.state.primary
+        return primary is not None and primary.rollout_state == "FAILED"
+
     def container_of(self, task_definition: TaskDefinition) -> str:
         """The container whose image is replaced: the one that is named, or the only one there is."""
         names = [entry["name"] for entry in task_definition.content["containerDefinitions"]]
