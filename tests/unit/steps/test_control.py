@@ -244,6 +244,12 @@ class TestAbort:
         assert shop.command("abort", deployment=identity, reason="why")[0] == 404
         assert shop.people.abort_of(identity) is None
 
+    def test_that_is_refused_is_recorded_with_the_deployment_it_was_about(self, shop: Shop) -> None:
+        planned = shop.release(2)
+        assert shop.command("approve", deployment=planned["deployment"], plan="any")[0] == 409
+        (entry,) = shop.people.commands()
+        assert entry["deployment"] == planned["deployment"]
+
     def test_whose_answer_to_the_task_is_lost_is_mended_by_asking_again(self, shop: Shop) -> None:
         planned = shop.release(2)
         fence = shop.acquire(planned)
@@ -322,6 +328,18 @@ class TestApprove:
             409,
             f"deployment {planned['deployment']} waits for no approval",
         )
+
+    def test_asked_again_by_the_same_person_tells_the_run_that_was_not_told(
+        self, asked: tuple[Shop, Answer, str]
+    ) -> None:
+        """Red where a decision of one's own counts as somebody else's."""
+        shop, planned, plan = asked
+        shop.await_approval(planned, "waits")
+        given = {"deployment": planned["deployment"], "plan": plan}
+        shop.world.executions.fails("succeed")
+        assert shop.command("approve", by=GRACE, **given)[0] == 503
+        assert shop.command("approve", by=GRACE, **given)[0] == 200
+        assert shop.answers["waits"]["outcome"] == "Approved"
 
     def test_comes_once(self, asked: tuple[Shop, Answer, str]) -> None:
         shop, planned, plan = asked

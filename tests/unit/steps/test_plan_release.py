@@ -126,6 +126,22 @@ def test_a_refusal_under_the_lock_is_data(shop: Shop) -> None:
     assert shop.acquire(shop.release(3), "next") > 0, "the lock is free again"
 
 
+def test_who_was_handed_the_lock_in_the_queue_begins_with_the_plan_that_is_made_under_it(shop: Shop) -> None:
+    """Guards `begins` in `_go_on`: phase, fence and announcement of one that did not take the lock itself."""
+    first, second = shop.release(2), shop.release(3)
+    fence = shop.acquire(first, "first")
+    assert shop.acquire(second, "second") == 0
+    shop.record(first, "Fail", fence, error=None)
+    assert shop.answers["second"]["outcome"] == "Acquired"
+    heard = [entry for entry in shop.world.bus.events if entry[0] == "Deployment Started"]
+    shop.plan_again(second, fence + 1)
+    shop.plan_again(second, fence + 1)
+    deployment = shop.deployment(second)
+    assert (deployment.phase, deployment.fence) == (Phase.ROLLING, fence + 1)
+    started = [detail["deployment"] for kind, detail in shop.world.bus.events if kind == "Deployment Started"]
+    assert started[len(heard) :] == [deployment.id], "once, however often the step is tried"
+
+
 def _no_breaker(shop: Shop) -> None:
     shop.world.containers.service("shop-worker").circuit_breaker = False
 

@@ -98,6 +98,7 @@ class _Command:
         self._id = ulid(ports.clock.now(), request_id or iso(ports.clock.now()))
         self._place: tuple[str, str] | None = None
         self._reason = ""
+        self._about: dict[str, str] = {}
 
     def carry_out(self) -> dict[str, Any]:
         """What was done; raises the refusal."""
@@ -125,7 +126,7 @@ class _Command:
 
     def _record(self, command: str, done: Mapping[str, Any]) -> None:
         if self._place is not None:
-            what = {"command": command, "by": self._by, "reason": self._reason, **done}
+            what = {"command": command, "by": self._by, "reason": self._reason, **self._about, **done}
             self._people.record(*self._place, self._id, what)
 
     # --- a deployment
@@ -134,6 +135,7 @@ class _Command:
         deployment = self._ledger.find(fields.deployment("deployment"))
         if deployment is not None:
             self._place, self._reason = (deployment.system, deployment.environment), reason
+            self._about = {"deployment": deployment.id}
         return deployment
 
     def _abort(self, fields: Fields) -> dict[str, Any]:
@@ -189,17 +191,22 @@ class _Command:
                 field="deployment",
                 hint="see tidegate show",
             )
-        self._may_decide(approval, decision, fields)
-        if not self._people.decide(*place, approval, decision, self._by, reason):
-            known = self._people.approval(*place, deployment.id)
-            told = (
-                "its plan has changed" if known is None or known.decision is None else f"it was {known.told}"
-            )
-            raise RefusalError(
-                f"deployment {deployment.id}: {told}", field="deployment", hint="see tidegate show"
-            )
+        if (approval.decision, approval.by) != (decision, self._by):
+            self._may_decide(approval, decision, fields)
+            self._put_decision(deployment, approval, decision, reason)
+        # Also for who asks again because the answer got lost: the run may not have been told.
         resume(self._ports, self._ledger, self._ledger.waiting_for(awaited_approval(deployment.id)))
         return {"did": decision.lower(), "deployment": deployment.id, "release": deployment.release_name}
+
+    def _put_decision(self, deployment: Deployment, approval: Approval, decision: str, reason: str) -> None:
+        place = deployment.system, deployment.environment
+        if self._people.decide(*place, approval, decision, self._by, reason):
+            return
+        known = self._people.approval(*place, deployment.id)
+        told = "its plan has changed" if known is None or known.decision is None else f"it was {known.told}"
+        raise RefusalError(
+            f"deployment {deployment.id}: {told}", field="deployment", hint="see tidegate show"
+        )
 
     def _may_decide(self, approval: Approval, decision: str, fields: Fields) -> None:
         identity = approval.deployment

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from tidegate.domain.deployment import Deployment, Line, Machine
+from tidegate.domain.deployment import Deployment, Line, Machine, Phase
 from tidegate.domain.errors import BadInputError, NotFoundError, RefusalError, SupersededError
 from tidegate.domain.ids import deployment_id
 from tidegate.domain.intervention import APPROVED
@@ -29,8 +29,10 @@ from tidegate.ledger.locks import Locks
 from tidegate.ledger.records import Ledger
 from tidegate.ledger.time import parse_iso
 from tidegate.ports import Ports
+from tidegate.steps.announce import announce
 from tidegate.steps.planning import propose_deploy, propose_rollback, unfinished_deployment
 from tidegate.steps.proposal import Proposal
+from tidegate.steps.services import Busy
 from tidegate.steps.stopping import ABORTED, abort_of
 
 READY, BUSY, RECOVER, APPROVAL = "Ready", "Busy", "Recover", "Approval"
@@ -118,33 +120,50 @@ def _plan_again(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     except RefusalError as error:
         return _answer(_outcome_of(error).value, deployment.id, deployment, error=error)
     if proposal.busy:
-        first = proposal.busy[0]
-        ledger.tell(
-            deployment.id,
-            "waiting for an ECS deployment that is not ours",
-            first.service,
-            first.ecs_deployment,
-        )
-        return _answer(BUSY, deployment.id, deployment) | {
-            "busy": {
-                "service": first.service,
-                "cluster": first.cluster,
-                "ecs_service": first.ecs_service,
-                "ecs_deployment": first.ecs_deployment,
-            }
-        }
+        return _busy(ledger, deployment, proposal.busy[0])
     if proposal.nothing_to_do and not rollback:
         return _answer(Outcome.NO_CHANGE.value, deployment.id, deployment, reason=NOTHING)
     # A rollback whose way was cleared finds its release back in place: it has succeeded all the same.
+    return _go_on(ports, ledger, deployment, proposal, int(event["fence"]))
+
+
+def _busy(ledger: Ledger, deployment: Deployment, busy: Busy) -> Mapping[str, Any]:
+    what = "waiting for an ECS deployment that is not ours"
+    ledger.tell(deployment.id, what, busy.service, busy.ecs_deployment)
+    return _answer(BUSY, deployment.id, deployment) | {
+        "busy": {
+            "service": busy.service,
+            "cluster": busy.cluster,
+            "ecs_service": busy.ecs_service,
+            "ecs_deployment": busy.ecs_deployment,
+        }
+    }
+
+
+def _go_on(
+    ports: Ports, ledger: Ledger, deployment: Deployment, proposal: Proposal, fence: int
+) -> Mapping[str, Any]:
+    """With the new plan, unless a person has to approve it first."""
     planned = _with_plan(ledger, deployment, proposal)
-    changed = deployment.plan is None or deployment.plan.hash != proposal.plan.hash
+    lines: list[Line] = []
     # What the manifest asks for by now counts as well: who approves, and who gives way.
-    if changed or (deployment.approval, deployment.queue) != (planned.approval, planned.queue):
-        line = Line(ledger.now(), "planned again under the lock", detail=_summary(proposal))
-        ledger.save(planned, line, fence=event["fence"])
-    if proposal.approval is not None and not _is_approved(ports, planned, proposal.plan.hash):
-        return _answer(APPROVAL, deployment.id, planned, waves=proposal.plan.waves())
-    return _answer(READY, deployment.id, planned, waves=proposal.plan.waves())
+    if (deployment.plan, deployment.approval, deployment.queue) != (
+        planned.plan,
+        planned.approval,
+        planned.queue,
+    ):
+        lines.append(Line(ledger.now(), "planned again under the lock", detail=_summary(proposal)))
+    approved = proposal.approval is None or _is_approved(ports, planned, proposal.plan.hash)
+    # Who was handed the lock in the queue learns it here; who found it free was told by the step that took it.
+    begins = approved and deployment.fence != fence
+    if begins:
+        planned = replace(planned, phase=Phase.ROLLING, fence=fence)
+        lines.append(Line(ledger.now(), "lock acquired", detail=f"fence {fence}"))
+    if lines:
+        ledger.save(planned, *lines, fence=fence)
+    if begins:
+        announce(ports, planned, "Deployment Started")
+    return _answer(READY if approved else APPROVAL, planned.id, planned, waves=proposal.plan.waves())
 
 
 def _is_approved(ports: Ports, deployment: Deployment, plan: str) -> bool:
