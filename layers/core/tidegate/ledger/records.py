@@ -151,6 +151,10 @@ class Ledger:
             return False
         return True
 
+    def was_told(self, deployment_id: str, mark: str, at: str) -> bool:
+        """Whether a line with this mark and time is there (`tell_once`)."""
+        return self._store.get(keys.line(deployment_id, self._moment(at), mark)) is not None
+
     def timeline(self, deployment_id: str) -> list[Line]:
         items = self._store.query(f"DEPLOYMENT#{deployment_id}", _LINE_PREFIX)
         return [Line.from_json(item) for item in items]

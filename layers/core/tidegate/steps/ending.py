@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tidegate.domain.deployment import Deployment
+from tidegate.domain.deployment import Deployment, Line
 from tidegate.domain.errors import NotFoundError
 from tidegate.domain.outcome import Outcome
 from tidegate.domain.plan import Plan
@@ -16,6 +16,8 @@ from tidegate.ledger.locks import Locks
 from tidegate.ledger.records import Ledger
 from tidegate.ledger.time import parse_iso
 from tidegate.ports import Ports
+
+_PAGED = "paged"
 
 
 def plan_of(deployment: Deployment) -> Plan:
@@ -58,6 +60,16 @@ def unfinished(ports: Ports, deployment: Deployment) -> bool:
     that nothing is said twice, and no image is published over the one of a successor."""
     lock = Locks(ports.store, ports.clock).read(deployment.system, deployment.environment)
     return lock.held_by(deployment.id)
+
+
+def note_page(ports: Ports, deployment: Deployment) -> None:
+    """After the critical topic was told that a deployment ended FailedDirty: without this note, the sweep tells it."""
+    line = Line(deployment.finished_at or "", "on-call was told")
+    Ledger(ports.store, ports.clock).tell_once(deployment.id, _PAGED, line)
+
+
+def is_paged(ports: Ports, deployment: Deployment) -> bool:
+    return Ledger(ports.store, ports.clock).was_told(deployment.id, _PAGED, deployment.finished_at or "")
 
 
 def leave(ports: Ports, deployment: Deployment) -> None:

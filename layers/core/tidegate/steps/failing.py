@@ -21,6 +21,7 @@ from tidegate.steps.ending import (
     described,
     fence_of,
     leave,
+    note_page,
     open_document,
     plan_of,
     runs,
@@ -62,6 +63,8 @@ def fail(event: Mapping[str, Any], ports: Ports, ledger: Ledger, deployment: Dep
     # An end that another step recorded is that step's to announce: this one is there when it could not.
     if first or (ended.failed and unfinished(ports, deployment)):
         announce(ports, deployment, ended.event)
+        if ended is Outcome.FAILED_DIRTY:
+            note_page(ports, deployment)
     leave(ports, deployment)
     return answer(deployment.document().to_json())
 

@@ -24,6 +24,7 @@ from tidegate.ledger.records import Ledger
 from tidegate.ports import Item, Ports
 from tidegate.steps.announce import announce
 from tidegate.steps.build_report import announce_failure
+from tidegate.steps.ending import is_paged, note_page
 from tidegate.steps.queueing import release_mess
 from tidegate.steps.resuming import by_kind, resume
 from tidegate.steps.stopping import aborted, stop
@@ -170,6 +171,9 @@ class _Sweep:
         if owner is not None and owner.outcome is None:
             return 0
         if owner is not None and owner.outcome is Outcome.FAILED_DIRTY:
+            if not is_paged(self._ports, owner):
+                # Whoever recorded it died before anybody heard of it.
+                self._page(owner)
             # A mess waits for a person, and for nothing but a rollback that one has asked for.
             waiting = self._locks.waiters(lock.system, lock.environment)
             return int(bool(waiting) and waiting[0].rank.urgent and release_mess(self._ports, owner))
@@ -186,9 +190,16 @@ class _Sweep:
     def _give_up(self, deployment: Deployment) -> int:
         reason = f"{MAX_RECOVERIES} attempts to finish or revert it ended without an outcome"
         ended = self._ledger.end(deployment, Outcome.FAILED_DIRTY, reason)
+        if ended.outcome is not Outcome.FAILED_DIRTY:
+            # Its execution recorded another end in the meantime.
+            return 0
         announce(self._ports, ended, Outcome.FAILED_DIRTY.event)
+        self._page(ended)
+        return 1
+
+    def _page(self, ended: Deployment) -> None:
         announce(self._ports, ended, "Lock Stuck", severity="critical")
         self._ports.metrics.count(
             Outcome.FAILED_DIRTY.value, system=ended.system, environment=ended.environment
         )
-        return 1
+        note_page(self._ports, ended)
