@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tidegate.domain.deployment import Deployment
+from tidegate.domain.errors import TidegateError
 from tidegate.domain.outcome import Outcome
 from tidegate.ports import Ports
 
@@ -17,25 +18,32 @@ def announce(
     reason: str | None = None,
     severity: str | None = None,
 ) -> None:
-    """Put an event about a deployment. At least once: a step that is retried announces again."""
+    """Put an event about a deployment. At least once: a step that is retried announces again.
+
+    That it has started, or waits, is in the ledger as well, and no deployment fails for want of a notice: only an end
+    that could not be told is an error.
+    """
     outcome = deployment.outcome
-    ports.bus.emit(
-        detail_type,
-        {
-            "system": deployment.system,
-            "environment": deployment.environment,
-            "deployment": deployment.id,
-            "release": deployment.release_name,
-            "commit": deployment.commit,
-            "actor": deployment.actor,
-            "outcome": None if outcome is None else outcome.value,
-            "reason": reason or deployment.explanation or deployment.reason,
-            "severity": severity or ("info" if outcome is None else outcome.severity),
-            "started_at": deployment.started_at,
-            "finished_at": deployment.finished_at,
-            "services": {key: dict(value) for key, value in deployment.services.items()},
-        },
-    )
+    detail = {
+        "system": deployment.system,
+        "environment": deployment.environment,
+        "deployment": deployment.id,
+        "release": deployment.release_name,
+        "commit": deployment.commit,
+        "actor": deployment.actor,
+        "outcome": None if outcome is None else outcome.value,
+        "reason": reason or deployment.explanation or deployment.reason,
+        "severity": severity or ("info" if outcome is None else outcome.severity),
+        "started_at": deployment.started_at,
+        "finished_at": deployment.finished_at,
+        "services": {key: dict(value) for key, value in deployment.services.items()},
+    }
+    try:
+        ports.bus.emit(detail_type, detail)
+    except TidegateError:
+        if outcome is not None:
+            raise
+        ports.metrics.count("NoticeLost", system=deployment.system, environment=deployment.environment)
 
 
 def announce_refusal(ports: Ports, said: Mapping[str, object], reason: str) -> None:

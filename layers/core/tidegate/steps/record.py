@@ -131,12 +131,12 @@ def _succeed(ports: Ports, ledger: Ledger, deployment: Deployment, fence: int) -
             return answer({**open_document(deployment, abort.message), "outcome": NOT_RECORDED})
         count(ports, deployment)
     if deployment.outcome is Outcome.SUCCEEDED and (first or unfinished(ports, deployment)):
-        announce(ports, deployment, Outcome.SUCCEEDED.event)
         for service in plan_of(deployment).services:
             # What runs now, for infrastructure as code to deploy.
             ports.registry.publish_image(
                 deployment.system, deployment.environment, service.image, service.image_uri
             )
+        announce(ports, deployment, Outcome.SUCCEEDED.event)
     leave(ports, deployment)
     return answer(deployment.document().to_json())
 
