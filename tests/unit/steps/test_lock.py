@@ -50,6 +50,32 @@ def test_acquiring_twice_gives_the_same_fence(shop: Shop) -> None:
     assert shop.acquire(planned, "t-of-the-retry") == 1
 
 
+def test_the_token_of_an_older_attempt_does_not_take_the_place_of_a_newer_ones(shop: Shop) -> None:
+    """An attempt that hung wakes up behind its retry: red without `attempt` in the rank, as the run waits for ever."""
+    first, second = shop.release(2), shop.release(3)
+    fence = shop.acquire(first, "one")
+    for token, attempt in (("newer", "2026-03-02T09:00:20.000Z"), ("older", "2026-03-02T09:00:05.000Z")):
+        shop.world.executions.wait(token)
+        event = {"step": "Acquire", **shop.place(second), "token": token, "attempt": attempt}
+        answer = lock.run({**event, "execution": shop.deployment(second).execution}, shop.world.ports)
+        assert (answer["outcome"], answer["place"]) == ("Queued", 1)
+    shop.record(first, "Fail", fence, error={"name": "Test", "cause": "stop"})
+    assert shop.answers["newer"]["outcome"] == "Acquired"
+    assert "older" not in shop.answers
+
+
+def test_the_lock_is_given_back_while_a_person_thinks_about_another_plan(shop: Shop) -> None:
+    first, second = shop.release(2), shop.release(3)
+    shop.acquire(first, "one")
+    shop.acquire(second, "two")
+    event = {"step": "Release", **shop.place(first), "execution": shop.deployment(first).execution}
+    for _ in range(2):
+        assert lock.run(event, shop.world.ports) == {"outcome": "Released"}
+    assert shop.owner == second["deployment"]
+    assert shop.answers["two"]["outcome"] == "Acquired"
+    assert "lock given back" in [line.what for line in shop.timeline(first)]
+
+
 def test_a_lost_answer_of_the_table_is_read_back(shop: Shop) -> None:
     planned = shop.release(2)
     shop.world.store.loses("transact")

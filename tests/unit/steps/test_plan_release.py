@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tidegate.domain.deployment import Phase
+from tidegate.domain.deployment import Deployment, Machine, Phase
 from tidegate.ports import Scan
 from tidegate.steps import plan_release
 
@@ -410,3 +410,146 @@ class TestScanGate:
         shop.world.registry.put_manifest(SYSTEM, ENVIRONMENT, manifest(environments={ENVIRONMENT: settings}))
         shop.world.images.set_scan(REPOSITORY, digest(2), Scan("COMPLETE", {"CRITICAL": 9}))
         assert shop.plan(step="PlanRollback", to="previous")["outcome"] == "Ready"
+
+
+class TestApproval:
+    def test_is_what_a_plan_waits_for_where_the_manifest_says_so(self, shop: Shop) -> None:
+        shop.register(approval="required")
+        planned = shop.release(2)
+        assert (planned["outcome"], planned["planned_fence"]) == ("Approval", -1)
+        assert planned["document"] is None
+        assert shop.deployment(planned).approval == "required"
+
+    def test_is_the_answer_to_the_retry_as_well(self, shop: Shop) -> None:
+        shop.register(approval={"by": "other"})
+        execution = shop.execution()
+        first = shop.release(2, execution=execution)
+        assert shop.release(2, execution=execution)["outcome"] == first["outcome"] == "Approval"
+        assert shop.deployment(first).approval == "other"
+
+    def test_of_the_plan_lets_it_go_on_under_the_lock(self, shop: Shop) -> None:
+        shop.register(approval="required")
+        planned = shop.release(2)
+        shop.await_approval(planned)
+        plan = shop.deployment(planned).plan
+        assert plan is not None
+        shop.command("approve", deployment=planned["deployment"], plan=plan.hash)
+        fence = shop.acquire(planned)
+        assert shop.plan_again(planned, fence)["outcome"] == "Ready"
+
+    def test_of_another_plan_does_not(self, shop: Shop) -> None:
+        shop.register(approval="required")
+        planned = shop.release(2)
+        shop.await_approval(planned)
+        plan = shop.deployment(planned).plan
+        assert plan is not None
+        shop.command("approve", deployment=planned["deployment"], plan=plan.hash)
+        fence = shop.acquire(planned)
+        uri = f"{shop.world.images.uri(REPOSITORY)}@{digest(1)}"
+        shop.world.containers.add_task_definition("shop-worker", uri, cpu="512")
+        again = shop.plan_again(planned, fence)
+        assert (again["outcome"], again["waves"]) == ("Approval", planned["waves"])
+        assert "planned again under the lock" in [line.what for line in shop.timeline(planned)]
+
+    def test_that_nobody_gave_is_asked_for_under_the_lock(self, shop: Shop) -> None:
+        shop.register(approval="required")
+        planned = shop.release(2)
+        assert shop.plan_again(planned, shop.acquire(planned))["outcome"] == "Approval"
+
+
+def test_a_plan_that_changed_under_the_lock_is_the_one_that_rolls(shop: Shop) -> None:
+    planned = shop.release(2)
+    fence = shop.acquire(planned)
+    first = shop.deployment(planned).plan
+    uri = f"{shop.world.images.uri(REPOSITORY)}@{digest(2)}"
+    shop.world.containers.supersede(
+        "shop-api", shop.world.containers.add_task_definition("shop-api", uri).arn
+    )
+    shop.world.containers.complete("shop-api")
+    again = shop.plan_again(planned, fence)
+    assert (again["outcome"], again["waves"]) == ("Ready", [{"services": ["worker"]}])
+    assert shop.deployment(planned).plan != first
+
+
+def test_a_plan_that_is_the_same_under_the_lock_is_not_told_again(shop: Shop) -> None:
+    planned = shop.release(2)
+    fence = shop.acquire(planned)
+    lines = shop.timeline(planned)
+    assert shop.plan_again(planned, fence)["outcome"] == "Ready"
+    assert shop.timeline(planned) == lines
+
+
+def test_the_bake_is_part_of_the_plan(shop: Shop) -> None:
+    shop.register(bake={"for": "5m", "alarms": ["shop-5xx"]})
+    planned = shop.release(2)
+    assert planned["bake"] == 300
+    baked = shop.deployment(planned).plan
+    assert baked is not None
+    assert baked.bake is not None
+    shop.register()
+    again = shop.plan_again(planned, shop.acquire(planned))
+    assert again["bake"] == 0
+    plan = shop.deployment(planned).plan
+    assert plan is not None
+    assert plan.hash != baked.hash, "what was approved is a plan with its bake"
+
+
+class TestARollbackBesideADeployment:
+    @pytest.fixture
+    def busy(self, shop: Shop) -> tuple[Shop, Any, int]:
+        """r1 is current, r2 rolls: `api` runs it already."""
+        shop.go_out(2)
+        rolling = shop.release(3)
+        fence = shop.acquire(rolling, "rolling")
+        shop.roll(rolling, "api", fence, token="rolls")
+        shop.world.containers.complete("shop-api")
+        return shop, rolling, fence
+
+    def test_that_is_under_way_goes_to_what_is_current(self, busy: tuple[Shop, Any, int]) -> None:
+        """Red where `previous` is that of what is current: r0, two releases back."""
+        shop, _, _ = busy
+        back = shop.plan(step="PlanRollback")
+        assert (back["outcome"], shop.deployment(back).release_name) == ("Ready", "r1")
+        assert back["waves"] == [{"services": ["api"]}]
+
+    def test_that_left_a_mess_goes_to_what_is_current(self, busy: tuple[Shop, Any, int]) -> None:
+        shop, rolling, fence = busy
+        assert shop.record(rolling, "Fail", fence, error=None)["outcome"] == "FailedDirty"
+        assert shop.deployment(shop.plan(step="PlanRollback")).release_name == "r1"
+
+    def test_that_has_touched_nothing_yet_still_waits_for_its_turn(self, shop: Shop) -> None:
+        """Red where it ends as NoChange: what holds the lock would go on, and r2 would run."""
+        shop.go_out(2)
+        shop.acquire(shop.release(3), "rolling")
+        back = shop.plan(step="PlanRollback")
+        assert (back["outcome"], back["waves"]) == ("Ready", [])
+
+    def test_under_the_lock_has_succeeded_where_all_is_back_already(
+        self, busy: tuple[Shop, Any, int]
+    ) -> None:
+        shop, rolling, fence = busy
+        back = shop.plan(step="PlanRollback")
+        shop.acquire(back, "back")
+        shop.roll(rolling, "api", fence, "Revert")
+        shop.world.containers.complete("shop-api")
+        assert shop.record(rolling, "Fail", fence, error=None)["outcome"] == "FailedClean"
+        fence = int(shop.answers["back"]["fence"])
+        again = shop.plan_again(back, fence)
+        assert (again["outcome"], again["waves"]) == ("Ready", [])
+        done = shop.record(back, "Succeed", fence)
+        assert (done["outcome"], done["document"]["release"]) == ("Succeeded", "r1")
+
+    def test_of_a_restart_goes_to_the_release_before_as_ever(self, shop: Shop) -> None:
+        shop.go_out(2)
+        shop.go_out(3)
+        waiting = Deployment(
+            "D9", SYSTEM, ENVIRONMENT, Machine.DEPLOY, "arn", shop.ledger.now(), request={"restart": {}}
+        )
+        shop.ledger.open(waiting, "restart requested")
+        shop.locks.acquire(SYSTEM, ENVIRONMENT, "D9", "arn", "t", "")
+        assert shop.deployment(shop.plan(step="PlanRollback")).release_name == "r1"
+
+    def test_where_nothing_was_ever_released_goes_to_what_was_adopted(self, shop: Shop) -> None:
+        shop.acquire(shop.release(2), "rolling")
+        back = shop.plan(step="PlanRollback")
+        assert (back["outcome"], shop.deployment(back).release_name) == ("Ready", "r0")

@@ -58,6 +58,14 @@ class TestPublish:
         assert published["document"]["reason"] == f"released to {ENVIRONMENT}"
         assert yard.builds.last_commit(SYSTEM, MAIN, SOURCE) == "d4"
 
+    def test_in_the_order_of_the_pushes_however_long_each_was_built(self, yard: Yard) -> None:
+        """Red without the build's id in Published: the deployment's own tells when it was ready."""
+        selected = _built(yard)
+        yard.world.clock.advance(minutes=30)
+        yard.publish(selected)
+        (deployed,) = yard.deployed()
+        assert deployed["order"] == selected["build"]
+
     def test_to_every_environment_of_the_branch(self, yard: Yard) -> None:
         yard.register(environments={name: environment() for name in ("production", "staging")})
         yard.publish(_built(yard))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tidegate.domain.errors import LostLockError, OutsideError, TransientError
 from tidegate.domain.outcome import Outcome
@@ -300,3 +302,90 @@ def test_a_failed_release_is_remembered_as_failed(shop: Shop) -> None:
     assert standing is not None
     assert standing.verdict is Verdict.FAILED
     assert "failed" in shop.release(2, trigger="event")["document"]["reason"]
+
+
+class TestAnAbortInTheLastMoment:
+    def test_is_no_success_and_everything_goes_back(self, shop: Shop) -> None:
+        """Red without the condition in Ledger.end: all services roll, then both are recorded."""
+        planned, fence = _rolled(shop)
+        shop.people.ask_abort(planned["deployment"], shop.deployment(planned), "ada", "wrong commit")
+        assert shop.record(planned, "Succeed", fence)["outcome"] == record.NOT_RECORDED
+        assert shop.ledger.current(SYSTEM, ENVIRONMENT) is None
+        assert shop.ledger.standing(SYSTEM, ENVIRONMENT, 1) is None
+        assert shop.world.registry.images == {}
+        assert shop.world.bus.of("Deployment Succeeded") == []
+        assert len(shop.record(planned, "BeginCompensation", fence)["waves"]) == 2
+        for service in ("worker", "api"):
+            shop.roll(planned, service, fence, "Revert")
+            shop.world.containers.complete(f"shop-{service}")
+        ended = shop.record(planned, "Fail", fence, error=None)
+        assert (ended["outcome"], ended["document"]["reason"]) == (
+            "FailedClean",
+            "aborted by ada: wrong commit",
+        )
+        assert shop.world.metrics.total("Succeeded") == 0
+        assert shop.ledger.open_items() == []
+
+    def test_of_one_that_changed_nothing_ends_it_as_aborted(self, shop: Shop) -> None:
+        """Whoever asked is told that it was taken back, not that it had nothing to do."""
+        planned = shop.release(2)
+        fence = shop.acquire(planned)
+        shop.people.ask_abort(planned["deployment"], shop.deployment(planned), "ada", "why")
+        document = {"outcome": "NoChange", "deployment": planned["deployment"], "reason": "same images"}
+        ended = shop.record(planned, "Conclude", fence, document=document)
+        assert (ended["outcome"], ended["document"]["reason"]) == (
+            "FailedClean",
+            "aborted by ada: why; nothing had been changed",
+        )
+        assert _free(shop)
+
+    def test_does_not_stop_a_rollback(self, shop: Shop) -> None:
+        shop.go_out(2)
+        back = shop.plan(step="PlanRollback")
+        fence = shop.acquire(back, "back")
+        for service in ("api", "worker"):
+            shop.roll(back, service, fence)
+            shop.world.containers.complete(f"shop-{service}")
+        shop.people.ask_abort(back["deployment"], shop.deployment(back), "ada", "why")
+        assert shop.record(back, "Succeed", fence)["outcome"] == "Succeeded"
+        assert shop.ledger.open_items() == []
+
+
+class TestTheOrder:
+    EARLY, LATE = "01K0000000000000000000000A", "01K0000000000000000000000B"
+
+    def current(self, shop: Shop) -> str:
+        found = shop.ledger.current(SYSTEM, ENVIRONMENT)
+        assert found is not None
+        return found.order
+
+    def out(self, shop: Shop, planned: Answer) -> None:
+        fence = shop.acquire(planned, planned["deployment"])
+        for service in ("api", "worker"):
+            shop.roll(planned, service, fence)
+            shop.world.containers.complete(f"shop-{service}")
+        assert shop.record(planned, "Succeed", fence)["outcome"] == "Succeeded"
+
+    def test_of_what_is_current_is_that_of_the_latest_push_ever(self, shop: Shop) -> None:
+        self.out(shop, shop.release(2, trigger="event", order=self.LATE))
+        assert self.current(shop) == self.LATE
+        self.out(shop, shop.plan(step="PlanRollback"))
+        assert self.current(shop) == self.LATE, "a rollback does not let an older push pass"
+        self.out(shop, shop.release(3))
+        assert self.current(shop) == self.LATE, "a person's release of an old commit does not either"
+
+    def test_of_a_person_is_that_of_the_push_that_made_the_release(self, shop: Shop) -> None:
+        """Red where it stays empty: the push before would be released over what a person promoted."""
+        shop.ledger.ensure_release(SYSTEM, "c2", {"app": digest(2)}, self.LATE)
+        self.out(shop, shop.release(2, actor="ada"))
+        assert self.current(shop) == self.LATE
+
+
+def test_services_that_started_again_are_described_as_such(shop: Shop) -> None:
+    """test_restarting has the rest."""
+    planned, fence = _rolled(shop)
+    deployment = shop.deployment(planned)
+    shop.ledger.save(replace(deployment, request={**deployment.request, "restart": {}}), fence=fence)
+    services = shop.record(planned, "Succeed", fence)["document"]["services"]
+    assert {entry["outcome"] for entry in services.values()} == {"Restarted"}
+    assert shop.ledger.current(SYSTEM, ENVIRONMENT) is None

@@ -12,7 +12,7 @@ from tidegate.ports import Execution, Put
 from tidegate.steps import sweep
 
 from tests.unit.steps.building import MAIN, SOURCE, Yard
-from tests.unit.steps.conftest import ENVIRONMENT, SYSTEM, Shop
+from tests.unit.steps.conftest import ENVIRONMENT, SYSTEM, Answer, Shop
 
 
 def _run(shop: Shop) -> dict[str, int]:
@@ -180,3 +180,70 @@ class TestBuilds:
         with pytest.raises(sweep.SweepError, match="build: throttled"):
             _run(yard)
         assert len(yard.world.bus.of("Build Failed")) == 1
+
+
+class TestWhatPeopleDid:
+    def test_an_approval_whose_answer_was_lost_is_told(self, shop: Shop) -> None:
+        shop.register(approval="required")
+        planned = shop.release(2)
+        shop.await_approval(planned, "waits")
+        assert _run(shop)["resumed"] == 0, "nobody has decided"
+        plan = shop.deployment(planned).plan
+        assert plan is not None
+        shop.world.executions.fails("succeed")
+        shop.command("approve", deployment=planned["deployment"], plan=plan.hash)
+        assert _run(shop)["resumed"] == 1
+        assert shop.answers["waits"]["outcome"] == "Approved"
+        assert _run(shop)["resumed"] == 0
+
+    def test_an_abort_that_reached_the_first_of_two_services_reaches_the_second(self, shop: Shop) -> None:
+        planned = shop.release(2)
+        fence = shop.acquire(planned)
+        for service in ("api", "worker"):
+            shop.roll(planned, service, fence, token=service)
+        shop.world.executions.loses("succeed")
+        assert shop.command("abort", deployment=planned["deployment"], reason="why")[0] == 503
+        assert len({"api", "worker"} & shop.answers.keys()) == 1
+        _run(shop)
+        assert {shop.answers[token]["outcome"] for token in ("api", "worker")} == {"Aborted"}
+
+    def test_an_abort_of_one_that_waits_in_the_queue_takes_it_off(self, shop: Shop) -> None:
+        shop.acquire(shop.release(2), "owner")
+        waiting = shop.release(3)
+        shop.acquire(waiting, "waits")
+        shop.people.ask_abort(waiting["deployment"], shop.deployment(waiting), "ada", "why")
+        _run(shop)
+        assert shop.answers["waits"]["outcome"] == "Aborted"
+        assert shop.queue == []
+
+
+class TestARollbackBehindAMess:
+    @pytest.fixture
+    def messy(self, shop: Shop) -> tuple[Shop, Answer]:
+        """The rollback came while the execution that failed still ran; that has ended since."""
+        shop.go_out(2)
+        planned = shop.release(3)
+        fence = shop.acquire(planned, "messy")
+        shop.ledger.end(shop.deployment(planned), Outcome.FAILED_DIRTY, "a mess", fence=fence)
+        back = shop.plan(step="PlanRollback")
+        assert shop.acquire(back, "back") == 0
+        return shop, back
+
+    def test_gets_the_lock_when_the_mess_runs_no_more(self, messy: tuple[Shop, Answer]) -> None:
+        shop, back = messy
+        assert _run(shop)["handed_over"] == 0, "it still runs"
+        owner = shop.ledger.find(shop.owner or "")
+        assert owner is not None
+        shop.world.executions.end(owner.execution, "FAILED")
+        assert _run(shop)["handed_over"] == 1
+        assert shop.owner == back["deployment"]
+        assert shop.answers["back"] == {"outcome": "Acquired", "fence": 3}
+
+    def test_is_the_only_one_that_does(self, shop: Shop) -> None:
+        planned = shop.release(2)
+        fence = shop.acquire(planned, "messy")
+        shop.ledger.end(shop.deployment(planned), Outcome.FAILED_DIRTY, "a mess", fence=fence)
+        shop.world.executions.end(shop.deployment(planned).execution, "FAILED")
+        shop.acquire(shop.release(3), "waits")
+        assert _run(shop)["handed_over"] == 0
+        assert "waits" not in shop.answers
