@@ -21,7 +21,7 @@ from tidegate.ports import Ports
 from tidegate.steps.announce import announce
 from tidegate.steps.approving import await_approval
 from tidegate.steps.queueing import clear_the_way, give_way, supersede_waiting
-from tidegate.steps.stopping import abort_of, aborted
+from tidegate.steps.stopping import abort_of, aborted, in_the_queue
 from tidegate.steps.taking_over import take_over
 
 
@@ -62,10 +62,11 @@ def _acquire(
     abort = abort_of(ports, deployment.id)
     if abort is not None:
         # Behind the lock: whoever aborts looks for a waiter, and one of the two finds the other.
-        locks.leave(deployment.system, deployment.environment, deployment.id)
         fence = result.fence if isinstance(result, Acquired) else -1
         answer = {**aborted(abort), "fence": fence}
         ports.executions.succeed(token, answer)
+        # Another attempt of this task may wait under a token of its own.
+        in_the_queue(ports, deployment, answer)
         return answer
     if isinstance(result, Acquired):
         if deployment.machine is Machine.ROLLBACK:

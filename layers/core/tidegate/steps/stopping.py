@@ -47,7 +47,7 @@ def stop(ports: Ports, deployment: Deployment, answer: Mapping[str, Any]) -> int
 
     What takes a service back is left alone: it is what an abort wants, and a rollback that has begun is finished.
     """
-    told = _in_the_queue(ports, deployment, answer)
+    told = in_the_queue(ports, deployment, answer)
     ledger = Ledger(ports.store, ports.clock)
     for item in ledger.tokens_of(deployment.id):
         if item.get("direction") and not interruptible(deployment, Direction(item["direction"])):
@@ -60,7 +60,7 @@ def stop(ports: Ports, deployment: Deployment, answer: Mapping[str, Any]) -> int
 def withdraw(ports: Ports, deployment: Deployment, answer: Mapping[str, Any]) -> int:
     """Answer a deployment that waits for its turn or for a person. One that has got the lock in the meantime does not
     hear of it: those are other tokens."""
-    told = _in_the_queue(ports, deployment, answer)
+    told = in_the_queue(ports, deployment, answer)
     ledger = Ledger(ports.store, ports.clock)
     awaited = awaited_approval(deployment.id)
     for item in ledger.waiting_for(awaited):
@@ -69,7 +69,7 @@ def withdraw(ports: Ports, deployment: Deployment, answer: Mapping[str, Any]) ->
     return told
 
 
-def _in_the_queue(ports: Ports, deployment: Deployment, answer: Mapping[str, Any]) -> int:
+def in_the_queue(ports: Ports, deployment: Deployment, answer: Mapping[str, Any]) -> int:
     """Told before it is taken off: a crash in between leaves a waiter that is passed over, never one that nobody
     knows. One that got the lock in the same moment gives it back when it ends."""
     locks = Locks(ports.store, ports.clock)
