@@ -55,6 +55,28 @@ def test_a_duplicate_is_a_line_in_the_timeline(shop: Shop) -> None:
     )
 
 
+def test_a_duplicate_that_comes_before_the_deployment_is_recorded_is_told_when_it_is(shop: Shop) -> None:
+    for number in range(1, 4):
+        wake.run(_published(number), shop.world.ports)
+    (started,) = shop.world.executions.started
+    planned = shop.release(2, execution={**shop.execution(), "id": started.arn}, trigger="event")
+    again = [line for line in shop.timeline(planned) if line.what == "the same event came again"]
+    assert [line.detail for line in again] == ["event-2", "event-3"]
+
+
+def test_one_that_finds_the_first_not_started_yet_is_a_duplicate_all_the_same(shop: Shop) -> None:
+    """Ten at once: the first has left its mark, and nobody has started anything."""
+    shop.world.executions.fails("start")
+    with pytest.raises(Exception, match="throttled"):
+        wake.run(_published(1), shop.world.ports)
+    wake.run(_published(2), shop.world.ports)
+    wake.run(_published(1), shop.world.ports)
+    (started,) = shop.world.executions.started
+    planned = shop.release(2, execution={**shop.execution(), "id": started.arn}, trigger="event")
+    again = [line for line in shop.timeline(planned) if line.what == "the same event came again"]
+    assert "event-2" in [line.detail for line in again]
+
+
 def test_a_crash_between_the_mark_and_the_start_loses_nothing(shop: Shop) -> None:
     shop.world.executions.fails("start")
     with pytest.raises(Exception, match="throttled"):

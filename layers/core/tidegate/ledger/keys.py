@@ -107,3 +107,8 @@ def token_of(deployment_id: str, awaited: str, execution: str) -> Key:
 
 def seen(hash_: str) -> Key:
     return Key(f"SEEN#{hash_}", "SEEN")
+
+
+def duplicate(execution: str, event_id: str) -> Key:
+    """An event that asked for what an execution does already; the deployment of that may not be recorded yet."""
+    return Key(f"DUPLICATE#{execution}", event_id)

@@ -300,10 +300,31 @@ class Ledger:
         return self._store.get(keys.seen(hash_))
 
     def mark_seen(self, hash_: str, content: Item) -> None:
-        item = {**content, "at_first": self.now(), "ttl": self._epoch(_SEEN_FOR)}
-        self._store.transact([Put(keys.seen(hash_), item)])
+        self._store.transact([self._seen(hash_, content, {})])
+
+    def mark_unseen(self, hash_: str, content: Item) -> Item:
+        """Mark it unless somebody has; gives the mark that is there."""
+        try:
+            self._store.transact([self._seen(hash_, content, {"pk": None})])
+        except ConditionFailedError:
+            return self.seen(hash_) or content
+        return content
+
+    def keep_duplicate(self, execution: str, event_id: str, at: str) -> None:
+        """Of an event that asked at `at` (ISO 8601) for what an execution does already."""
+        item = {"event": event_id, "asked_at": at, "ttl": self._epoch(_SEEN_FOR)}
+        self._store.transact([Put(keys.duplicate(execution, event_id), item)])
+
+    def duplicates_of(self, execution: str) -> list[tuple[str, str]]:
+        """Id and time of each."""
+        items = self._store.query(keys.duplicate(execution, "").pk)
+        return [(item["event"], item["asked_at"]) for item in items]
 
     # --- how it is written
+
+    def _seen(self, hash_: str, content: Item, expect: Mapping[str, Any]) -> Put:
+        item = {**content, "at_first": self.now(), "ttl": self._epoch(_SEEN_FOR)}
+        return Put(keys.seen(hash_), item, expect)
 
     def _epoch(self, later: timedelta) -> int:
         """The form that DynamoDB's TTL takes: seconds since 1970."""

@@ -32,6 +32,7 @@ from tidegate.ports import Ports
 from tidegate.steps.announce import announce
 from tidegate.steps.planning import propose_deploy, propose_rollback, unfinished_deployment
 from tidegate.steps.proposal import Proposal
+from tidegate.steps.releasing import tell_duplicates
 from tidegate.steps.services import Busy
 from tidegate.steps.stopping import ABORTED, abort_of
 
@@ -56,6 +57,7 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     ledger = Ledger(ports.store, ports.clock)
     known = ledger.deployment(request.system, request.environment, identity)
     if known is not None and known.plan is not None:
+        _tell_duplicates(ledger, known)
         return _answer(APPROVAL if known.approval else READY, identity, known, waves=known.plan.waves())
     lock = Locks(ports.store, ports.clock).read(request.system, request.environment)
     deployment = Deployment(
@@ -82,13 +84,13 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     except RefusalError as error:
         return _refused(ledger, deployment, error)
     if proposal.nothing_to_do and not (machine is Machine.ROLLBACK and unfinished_deployment(ledger, lock)):
-        ledger.open(replace(deployment, release=proposal.release), _asked(deployment))
+        _open(ledger, replace(deployment, release=proposal.release))
         return _answer(
             Outcome.NO_CHANGE.value, identity, replace(deployment, release=proposal.release), reason=NOTHING
         )
     planned = _with_plan(ledger, deployment, proposal)
     # Whoever was first recorded it: a retry goes on with what is in the ledger.
-    planned = ledger.open(planned, _asked(planned), _told(planned, proposal))
+    planned = _open(ledger, planned, _told(planned, proposal))
     plan = planned.plan or proposal.plan
     if planned.approval is not None:
         return _answer(APPROVAL, identity, planned, waves=plan.waves())
@@ -221,7 +223,7 @@ def _adopt(ledger: Ledger, deployment: Deployment, proposal: Proposal) -> None:
 
 
 def _refused(ledger: Ledger, deployment: Deployment, error: RefusalError) -> Mapping[str, Any]:
-    ledger.open(deployment, _asked(deployment))
+    _open(ledger, deployment)
     return _answer(_outcome_of(error).value, deployment.id, deployment, error=error)
 
 
@@ -240,6 +242,18 @@ def _recover(request: RecoverRequest, ports: Ports) -> Mapping[str, Any]:
         return _answer(deployment.outcome.value, deployment.id, deployment, reason=deployment.explanation)
     waves = [] if deployment.plan is None else deployment.plan.waves()
     return _answer(RECOVER, deployment.id, deployment, waves=waves)
+
+
+def _open(ledger: Ledger, deployment: Deployment, detail: str | None = None) -> Deployment:
+    opened = ledger.open(deployment, _asked(deployment), detail)
+    _tell_duplicates(ledger, opened)
+    return opened
+
+
+def _tell_duplicates(ledger: Ledger, deployment: Deployment) -> None:
+    """Events of ten at once come before the deployment is recorded, and find nothing to write to."""
+    if deployment.by_event:
+        tell_duplicates(ledger, deployment.id, deployment.execution)
 
 
 def _asked(deployment: Deployment) -> str:

@@ -64,24 +64,31 @@ def _once(
     known = ledger.seen(asked.hash)
     if known is None:
         # Marked before the start and under a name that works once: a crash in between is mended by the retry.
-        ledger.mark_seen(asked.hash, {"name": name})
-    elif known.get("started"):
+        known = ledger.mark_unseen(asked.hash, {"name": name, "by": event_id})
+    if known.get("started"):
         if at is None and known.get("by") == event_id:
             return {"did": "found running", "execution": known["execution"]}
         return _duplicate(ledger, known, event_id, at)
     started = ports.executions.start(asked.machine, name, asked.input)
-    ledger.mark_seen(
-        asked.hash,
-        {
-            "name": name,
-            "started": True,
-            "by": event_id,
-            "execution": started.arn,
-            "system": system,
-            "environment": environment,
-        },
-    )
+    mark = {
+        "name": name,
+        "started": True,
+        "by": known.get("by") or event_id,
+        "execution": started.arn,
+        "system": system,
+        "environment": environment,
+    }
+    ledger.mark_seen(asked.hash, mark)
+    if mark["by"] != event_id:
+        # Another event was first, a moment ago: which of the two started it is all the same.
+        _duplicate(ledger, mark, event_id, at)
     return {"did": "started" if started.new else "found running", "execution": started.arn}
+
+
+def tell_duplicates(ledger: Ledger, deployment_id: str, execution: str) -> None:
+    """Write the events that came again into the timeline of the deployment that an execution carries out."""
+    for event_id, at in ledger.duplicates_of(execution):
+        ledger.tell_once(deployment_id, event_id, Line(at, "the same event came again", detail=event_id))
 
 
 def execution_name(subject: str, hash_: str) -> str:
@@ -91,9 +98,10 @@ def execution_name(subject: str, hash_: str) -> str:
 
 def _duplicate(ledger: Ledger, known: Item, event_id: str, at: str | None) -> Mapping[str, Any]:
     """A line in the timeline of the deployment that the first event started, never a row of the history."""
+    # Kept before it looks for the deployment: who records that looks for what was kept, and one finds the other.
+    ledger.keep_duplicate(known["execution"], event_id, at or ledger.now())
     for deployment in ledger.history(known["system"], known["environment"], limit=50):
         if deployment.execution == known["execution"]:
-            line = Line(at or ledger.now(), "the same event came again", detail=event_id)
-            ledger.tell_once(deployment.id, event_id, line)
+            tell_duplicates(ledger, deployment.id, known["execution"])
             break
     return {"did": DUPLICATE, "execution": known["execution"]}
