@@ -58,6 +58,31 @@ class OwnSystem:
         assert applied.exit_code == 0, applied.output + applied.progress
         return system
 
+    def with_environment(self, environment: str) -> OwnSystem:
+        """The system with another environment in the same cluster, whose services are named
+        `<system>-<environment>-<key>` and run what those of `production` run now."""
+        ecs = self.cloud.client("ecs")
+        names = {key: f"{self.name}-{environment}-{key}" for key in self.services}
+        for key, definition in self.task_definitions().items():
+            ecs.create_service(
+                cluster=self.name,
+                serviceName=names[key],
+                taskDefinition=definition,
+                launchType="FARGATE",
+                desiredCount=1,
+            )
+        production = self.manifest["environments"]["production"]
+        place = {
+            "region": production["region"],
+            "cluster": self.name,
+            "services": {key: {"service": name} for key, name in names.items()},
+        }
+        environments = {**self.manifest["environments"], environment: place}
+        system = OwnSystem(self.cloud, {**self.manifest, "environments": environments})
+        for known in environments:
+            self.cloud.ports.registry.put_manifest(self.name, known, system.manifest)
+        return system
+
     @property
     def name(self) -> str:
         return str(self.manifest["system"])
