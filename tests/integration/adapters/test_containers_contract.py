@@ -263,7 +263,23 @@ def test_revisions_are_asked_for_newest_first_page_by_page(ecs: Any) -> None:
 def test_an_update_gives_the_primary_deployment(ecs: Any) -> None:
     wire = Wire(ecs, ok({"service": {**SERVICE, "deployments": list(reversed(SERVICE["deployments"]))}}))  # type: ignore[call-overload]
     assert containers(ecs).update_service("c", "api", f"{ARN}api:2").id == "ecs-svc/2"
-    assert wire.requests == [{"cluster": "c", "service": "api", "taskDefinition": f"{ARN}api:2"}]
+    question = {"cluster": "c", "service": "api", "taskDefinition": f"{ARN}api:2"}
+    assert wire.requests == [{**question, "forceNewDeployment": False}]
+
+
+def test_an_update_that_is_forced_starts_tasks_though_the_revision_stays(ecs: Any) -> None:
+    wire = Wire(ecs, ok({"service": SERVICE}))
+    assert containers(ecs).update_service("c", "api", f"{ARN}api:2", force=True).id == "ecs-svc/2"
+    assert wire.requests[0]["forceNewDeployment"] is True
+
+
+def test_the_simulated_service_starts_a_deployment_only_where_ecs_does() -> None:
+    fake = FakeContainers()
+    fake.add_service("c", "api")
+    known = fake.service("api").primary
+    assert fake.update_service("c", "api", known.task_definition) == known
+    forced = fake.update_service("c", "api", known.task_definition, force=True)
+    assert (forced.id != known.id, forced.task_definition) == (True, known.task_definition)
 
 
 def test_an_update_of_a_service_without_deployments_is_refused(ecs: Any) -> None:

@@ -156,6 +156,7 @@ def test_parameters_are_looked_up_by_fifties_in_their_own_region(moto: Clients) 
 def alarms(request: pytest.FixtureRequest) -> tuple[Alarms, Callable[[str, str], None]]:
     if request.param == "fake":
         fake = FakeAlarms()
+        fake.unknown = {"none", "missing"}
 
         def remember(name: str, state: str) -> None:
             if state == "ALARM":
@@ -192,6 +193,38 @@ def test_alarms_in_alarm_are_named_in_the_order_asked(
     add("unasked", "ALARM")
     assert port.in_alarm(["loud", "quiet", "unsure", "missing", "all", "loud"]) == ["loud", "all"]
     assert port.in_alarm([]) == []
+
+
+def test_alarms_that_nobody_made_are_named_whatever_state_the_others_are_in(
+    alarms: tuple[Alarms, Callable[[str, str], None]],
+) -> None:
+    port, add = alarms
+    add("quiet", "OK")
+    add("unsure", "INSUFFICIENT_DATA")
+    add("loud", "ALARM")
+    assert port.missing(["quiet", "none", "loud", "missing", "unsure", "none"]) == ["none", "missing"]
+    assert port.missing([]) == []
+
+
+def test_composite_alarms_are_not_missing_on_whatever_page_they_are(clients: Clients) -> None:
+    """On the wire: moto has no composite alarms. Red where one page is taken for all, or a state is asked for."""
+    client = clients.client("cloudwatch")
+    asked: list[Any] = []
+    pages = [
+        {"MetricAlarms": [{"AlarmName": "metric", "StateValue": "OK"}], "NextToken": "more"},
+        {"CompositeAlarms": [{"AlarmName": "composite", "StateValue": "INSUFFICIENT_DATA"}]},
+    ]
+    client.meta.events.register(
+        "before-parameter-build.cloudwatch.DescribeAlarms", lambda params, **_: asked.append(dict(params))
+    )
+    client.meta.events.register(
+        "before-call.cloudwatch.DescribeAlarms",
+        lambda **_: (type("Answer", (), {"status_code": 200}), pages[len(asked) - 1]),
+    )
+    assert CloudWatchAlarms(lambda: client).missing(["metric", "composite", "none"]) == ["none"]
+    assert [question.get("NextToken") for question in asked] == [None, "more"]
+    assert all("StateValue" not in question for question in asked)
+    assert all(question["AlarmTypes"] == ["MetricAlarm", "CompositeAlarm"] for question in asked)
 
 
 def test_metric_and_composite_alarms_are_asked_for_by_hundreds(clients: Clients) -> None:

@@ -54,6 +54,22 @@ def test_a_name_is_started_once(executions: tuple[Executions, End]) -> None:
     assert port.start("deploy", "two", {}).new
 
 
+def test_an_execution_is_found_by_its_machine_and_name(executions: tuple[Executions, End]) -> None:
+    """Whoever knows an id but no ledger yet looks there (`steps.control`)."""
+    port, end = executions
+    assert port.named("deploy", "one") is None
+    port.start("deploy", "one", {})
+    found = port.named("deploy", "one")
+    assert found is not None
+    assert (found.arn, found.running) == (ARN, True)
+    assert port.named("rollback", "one") is None
+    assert port.named("deploy", "two") is None
+    end(ARN)
+    ended = port.named("deploy", "one")
+    assert ended is not None
+    assert not ended.running
+
+
 def test_an_execution_is_described_until_it_ends(executions: tuple[Executions, End]) -> None:
     port, end = executions
     assert port.describe(ARN) is None
