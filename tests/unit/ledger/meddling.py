@@ -184,7 +184,7 @@ def assert_sound(was: View, now: View) -> None:
             alike = [other for other in still if other.rank.urgent == waiter.rank.urgent]
             assert waiter == alike[-1], "who comes last waits last, among its like"
             assert (waiter.seq, after.next_seq) == (before.next_seq, before.next_seq + 1), (
-                "places are given once"
+                "I5: places are given once"
             )
     urgent = [waiter.rank.urgent for waiter in still]
     assert urgent == sorted(urgent, reverse=True), "what is urgent goes first"
