@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e import build_scenarios, rare_scenarios, scan_scenarios, scenarios, webhook_scenarios
+from tests.e2e import (
+    build_scenarios,
+    gate_scenarios,
+    rare_scenarios,
+    scan_scenarios,
+    scenarios,
+    webhook_scenarios,
+)
 from tests.e2e.support import SampleCloud
 
 pytestmark = pytest.mark.emulator
 assert build_scenarios
+assert gate_scenarios
 assert rare_scenarios
 assert scan_scenarios
 assert webhook_scenarios  # importing them adds their stories to the others

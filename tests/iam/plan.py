@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.e2e import build_scenarios, rare_scenarios, scan_scenarios, webhook_scenarios
+from tests.e2e import build_scenarios, gate_scenarios, rare_scenarios, scan_scenarios, webhook_scenarios
 from tests.e2e.scenarios import SCENARIOS
 from tests.iam.permissions import Pair
 
@@ -40,6 +40,11 @@ LIKELY = {
     ("wake", "events:PutEvents"): "an_event_for_nobody_is_refused",
     ("sweep", "ecr:DescribeImageScanFindings"): scan_scenarios.a_scan_that_nobody_told_of_is_swept.__name__,
     ("sweep", "codebuild:BatchGetBuilds"): build_scenarios.a_build_event_that_is_lost.__name__,
+    (
+        "wake",
+        "cloudwatch:DescribeAlarms",
+    ): gate_scenarios.an_alarm_in_the_bake_takes_the_whole_release_back.__name__,
+    ("sweep", "cloudwatch:DescribeAlarms"): gate_scenarios.an_alarm_that_nobody_heard_of_ends_a_bake.__name__,
     ("sweep", "states:StartExecution"): "a_stopped_run_is_reverted",
     ("sweep", "events:PutEvents"): rare_scenarios.a_run_that_dies_again_and_again_is_given_up.__name__,
 }
@@ -47,6 +52,8 @@ OTHERWISE = {
     "build_images": build_scenarios.a_push_is_built_and_released.__name__,
     "publish_images": build_scenarios.a_push_is_built_and_released.__name__,
     "sweep": "a_lost_event_is_made_good_by_the_sweep",
+    "control": gate_scenarios.somebody_elses_approval_lets_a_release_out.__name__,
+    "smoke": gate_scenarios.a_smoke_check_that_fails_takes_the_whole_release_back.__name__,
     "webhook": webhook_scenarios.a_push_that_github_signed_is_heard.__name__,
 }
 
