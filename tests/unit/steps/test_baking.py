@@ -132,6 +132,7 @@ def test_a_crash_at_any_write_is_mended_by_the_retry(
             shop.bake(planned, fence, "first")
         except TransientError:
             token = "second"
+            shop.world.clock.advance(1)
             shop.bake(planned, fence, "second")
     assert [line.what for line in shop.timeline(planned)].count("baking") == 1
     rings(shop)

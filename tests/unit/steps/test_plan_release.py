@@ -451,9 +451,12 @@ class TestApproval:
         assert (again["outcome"], again["waves"]) == ("Approval", planned["waves"])
         assert "planned again under the lock" in [line.what for line in shop.timeline(planned)]
 
-    def test_that_nobody_gave_is_asked_for_under_the_lock(self, shop: Shop) -> None:
+    @pytest.mark.parametrize("asked", [False, True])
+    def test_that_nobody_gave_is_asked_for_under_the_lock(self, shop: Shop, asked: bool) -> None:
         shop.register(approval="required")
         planned = shop.release(2)
+        if asked:
+            shop.await_approval(planned)
         assert shop.plan_again(planned, shop.acquire(planned))["outcome"] == "Approval"
 
 
