@@ -12,6 +12,7 @@ from tests.e2e.support import SampleCloud
 from tests.support.waiting import wait_until
 
 SETTLES_SECONDS = 60.0
+_BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class OwnSystem:
                 taskDefinition=definition,
                 launchType="FARGATE",
                 desiredCount=1,
+                deploymentConfiguration=_BREAKER,
             )
         production = self.manifest["environments"]["production"]
         place = {
@@ -159,7 +161,7 @@ class OwnSystem:
             taskDefinition=definition,
             launchType="FARGATE",
             desiredCount=service.desired,
-            deploymentConfiguration={"deploymentCircuitBreaker": {"enable": True, "rollback": True}},
+            deploymentConfiguration=_BREAKER,
         )
 
     def _role(self) -> str:
