@@ -140,7 +140,7 @@ def test_another_stack_is_not_installed(cloud: SampleCloud) -> None:
 
 def test_followers_come_and_go_and_the_deployment_goes_on(cloud: SampleCloud) -> None:
     """One hangs, is stopped by hand and taken back by the sweep; who followed it hears of it to the end. Two more
-    queue behind it: one follower's time runs out, the other is interrupted."""
+    queue behind it: one follower's time runs out, the other, who is interrupted, has taken its place by then."""
     cloud.control.set_fault("sample-worker", "hang")
     commit = cloud.push("hangs, and is stopped by hand").commit
     follower = cloud.command.start("--local", "deploy", *PLACE, "--commit", commit, "--wait", "--json")
@@ -184,6 +184,6 @@ def test_followers_come_and_go_and_the_deployment_goes_on(cloud: SampleCloud) ->
     assert (follower.returncode, document["outcome"]) == (10, "FailedClean"), told
     assert document["deployment"] == found.id
     assert "without an outcome" in told
-    assert cloud.ended(late.document["deployment"]).outcome is Outcome.SUCCEEDED
+    assert cloud.ended(late.document["deployment"]).outcome is Outcome.SUPERSEDED
     [newest] = [entry for entry in cloud.history(5) if entry.commit == next_commit]
     assert cloud.ended(newest).outcome is Outcome.SUCCEEDED

@@ -8,6 +8,7 @@ import pytest
 from tidegate.domain.outcome import Outcome
 from tidegate_local import sample
 
+from tests.e2e import histories
 from tests.e2e.support import SampleCloud
 from tests.support.waiting import wait_until
 
@@ -41,24 +42,8 @@ def test_one_service_takes_no_more_than_14_billed_transitions(cloud: SampleCloud
     )
     assert deployment.outcome is Outcome.SUCCEEDED, deployment.explanation
 
-    wait_until(
-        lambda: not _running(cloud, execution.arn), what="the execution to end after its record", seconds=30
-    )
+    histories.over(cloud, execution.arn)
     rolls = [rollout.execution for rollout in cloud.ledger.rollouts(deployment.id)]
-    entered = [name for arn in (execution.arn, *rolls) for name in _entered(cloud, arn)]
+    entered = [step.name for step in histories.all_entered(cloud, [execution.arn, *rolls])]
     print(f"\n{len(entered)} billed transitions: {', '.join(entered)}")  # noqa: T201
     assert len(entered) <= AT_MOST, json.dumps(entered)
-
-
-def _entered(cloud: SampleCloud, execution: str) -> list[str]:
-    history = cloud.client("stepfunctions").get_execution_history(executionArn=execution, maxResults=1000)
-    return [
-        event["stateEnteredEventDetails"]["name"]
-        for event in history["events"]
-        if "stateEnteredEventDetails" in event
-    ]
-
-
-def _running(cloud: SampleCloud, execution: str) -> bool:
-    known = cloud.ports.executions.describe(execution)
-    return known is not None and known.running
