@@ -148,7 +148,7 @@ CONTROL = {
         ),
     ),
     # Lambda lets none through that is not signed; should one come all the same, nothing is done.
-    "unsigned": Row(rolling, REFUSED, unheard),
+    "unsigned": Row(rolling, {"statusCode": 403}, unheard),
     "bad_body": Row(rolling, BAD, unheard),
     "unknown_command": Row(rolling, BAD, unheard),
     "unknown_field": Row(rolling, BAD, unheard),

@@ -92,7 +92,7 @@ class Stage:
             whole = deepcopy(definition(name))
             if change is not None:
                 change(whole)
-            values = {**self.functions, **dict.fromkeys(WAITS, str(seconds))}
+            values = {**self.functions, **dict.fromkeys(WAITS, str(seconds)), "LongestFunctionSeconds": "0"}
             if name in ("deploy", "rollback"):
                 values["RollMachineArn"] = self.machine("roll", seconds)
             values.update(substituted)

@@ -26,6 +26,7 @@ VALUES = {
     "BuildTimeoutSeconds": "7200",
     "ScanTimeoutSeconds": "900",
     "ApprovalTimeoutSeconds": "86400",
+    "LongestFunctionSeconds": "30",
 }
 # What a time-out may be computed from: as the plan has it, seconds.
 VARIABLES = {"bake": 300, "smoke": {"within": 60}}

@@ -396,3 +396,6 @@ def test_the_rule_can_fail(rule: Rule, change: Change, stack: Stack) -> None:
 def test_the_longest_function_is_what_the_template_says(stack: Stack) -> None:
     """Equal, not only enough: a takeover that waits longer than it must keeps an environment down."""
     assert stack.written["Globals"]["Function"]["Timeout"] == LONGEST_FUNCTION.total_seconds()
+    for machine in ("DeployMachine", "RollbackMachine"):
+        waits = stack.written["Resources"][machine]["Properties"]["DefinitionSubstitutions"]
+        assert waits["LongestFunctionSeconds"] == LONGEST_FUNCTION.total_seconds()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from tidegate.domain.errors import TransientError
 from tidegate.ledger.locks import Locks
+from tidegate.ledger.time import iso
 from tidegate.steps import lock
 
 from tests.unit.steps.conftest import ENVIRONMENT, SYSTEM, Shop
@@ -16,8 +18,8 @@ def _locks(shop: Shop) -> Locks:
     return Locks(shop.world.store, shop.world.clock)
 
 
-def _take_over(shop: Shop, planned: Any, execution: str) -> Any:
-    event = {"step": "TakeOver", **shop.place(planned), "execution": execution}
+def _take_over(shop: Shop, planned: Any, execution: str, at: str | None = None) -> Any:
+    event = {"step": "TakeOver", **shop.place(planned), "execution": execution, "at": at}
     return lock.run(event, shop.world.ports)
 
 
@@ -119,6 +121,17 @@ class TestTakeOver:
         assert _take_over(shop, planned, "arn:recovery") == {"outcome": "Wait", "fence": -1, "seconds": 20}
         shop.world.clock.advance(20)
         assert _take_over(shop, planned, "arn:recovery") == {"outcome": "Taken", "fence": 2, "seconds": 0}
+
+    @pytest.mark.parametrize("off", [-300, 300])
+    def test_is_not_hurried_by_a_clock_that_is_off(self, shop: Shop, off: int) -> None:
+        """Red where the function's own clock is compared with Step Functions' (`at`): a function of the owner could
+        still change ECS."""
+        planned = shop.release(2)
+        shop.acquire(planned)
+        shop.world.executions.end(shop.deployment(planned).execution, "ABORTED")
+        at = iso(shop.world.clock.now() + timedelta(seconds=10))
+        shop.world.clock.advance(off)
+        assert _take_over(shop, planned, "arn:recovery", at)["seconds"] == 20
 
     def test_is_the_same_when_it_is_done_twice(self, shop: Shop) -> None:
         planned = shop.release(2)

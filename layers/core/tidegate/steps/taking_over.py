@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from tidegate.domain.deployment import Deployment, Line
 from tidegate.ledger.locks import Locks
 from tidegate.ledger.records import Ledger
+from tidegate.ledger.time import parse_iso
 from tidegate.ports import Ports
 
 # The longest time-out of a function of ours that may change something (template.yaml, Globals.Function.Timeout): one
@@ -33,7 +34,9 @@ def take_over(
         return {"outcome": "NotOwner", "fence": -1, "seconds": 0}
     if lock.execution == event["execution"]:
         return {"outcome": "Taken", "fence": lock.fence, "seconds": 0}
-    seconds = _still_dangerous(ports, ledger, deployment, lock.execution)
+    # Step Functions' own clock, as for when an execution ended: this function's may be minutes off.
+    now = parse_iso(event["at"]) if event.get("at") else ports.clock.now()
+    seconds = _still_dangerous(ports, ledger, deployment, lock.execution, now)
     if seconds > 0:
         return {"outcome": "Wait", "fence": -1, "seconds": seconds}
     taken = locks.take_over(deployment.system, deployment.environment, deployment.id, event["execution"])
@@ -51,9 +54,10 @@ def take_over(
     return {"outcome": "Taken", "fence": taken.fence, "seconds": 0}
 
 
-def _still_dangerous(ports: Ports, ledger: Ledger, deployment: Deployment, owner: str | None) -> int:
+def _still_dangerous(
+    ports: Ports, ledger: Ledger, deployment: Deployment, owner: str | None, now: datetime
+) -> int:
     """Seconds until neither the owner, nor a child of it, nor a function that one of them called can change ECS."""
-    now = ports.clock.now()
     runs = {rollout.execution for rollout in ledger.rollouts(deployment.id)}
     longest = timedelta(0)
     for arn in sorted({*runs, *({owner} if owner else ())}):
