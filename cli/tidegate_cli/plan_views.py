@@ -9,7 +9,7 @@ from typing import Any
 from tidegate.domain.deployment import Current, Deployment
 from tidegate.domain.errors import RefusalError, SupersededError
 from tidegate.domain.lock import Lock
-from tidegate.domain.plan import Bake, ServicePlan
+from tidegate.domain.plan import ServicePlan, Watch
 from tidegate.domain.redaction import redacted
 from tidegate.domain.release import release_name
 from tidegate.steps.gates import Gate
@@ -110,7 +110,7 @@ def _changed_service(service: ServicePlan, changes: Sequence[Mapping[str, Any]])
     }
 
 
-def _bake(bake: Bake | None) -> dict[str, Any] | None:
+def _bake(bake: Watch | None) -> dict[str, Any] | None:
     return None if bake is None else bake.to_json()
 
 

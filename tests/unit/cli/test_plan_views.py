@@ -7,7 +7,7 @@ from dataclasses import replace
 from tidegate.domain.deployment import Current
 from tidegate.domain.errors import RefusalError, SupersededError
 from tidegate.domain.lock import Lock
-from tidegate.domain.plan import Bake, Plan, ServicePlan
+from tidegate.domain.plan import Plan, ServicePlan, Watch
 from tidegate.steps.gates import Gate
 from tidegate.steps.proposal import Proposal
 from tidegate.steps.services import Busy
@@ -93,7 +93,7 @@ def test_a_gate_that_refuses_hides_no_other() -> None:
 
 def test_a_plan_shows_what_is_checked_after_it() -> None:
     smoke = {"url": "https://me:pw@shop.example/health", "expect": 200, "within": 60}
-    plan = Plan("c", (replace(planned(), smoke=smoke),), Bake(300, ("shop-5xx",)))
+    plan = Plan("c", (replace(planned(), smoke=smoke),), Watch(300, ("shop-5xx",)))
     document = plan_document(Outlook(proposal=Proposal(plan, None, {}, 1)), FREE)
     assert document["bake"] == {"seconds": 300, "alarms": ["shop-5xx"]}
     shown = document["services"]["api"]["smoke"]
@@ -122,7 +122,7 @@ def test_a_plan_shows_no_password_of_a_plain_environment() -> None:
 
 
 def test_what_is_approved_goes_from_what_runs_to_what_was_planned() -> None:
-    waiting = replace(deployment(), plan=Plan("c", (planned(),), Bake(60, ("a",))))
+    waiting = replace(deployment(), plan=Plan("c", (planned(),), Watch(60, ("a",))))
     current = Current(1, "01", AT, 1, {"api": {"digest": "sha256:1"}})
     document = planned_release(waiting, current)
     assert (document["release"], document["commit"], document["actor"]) == ("r2", "c2", "ada")

@@ -17,7 +17,7 @@ from tidegate.domain.deployment import (
 )
 from tidegate.domain.lock import Lock, Rank, Waiter
 from tidegate.domain.outcome import Outcome
-from tidegate.domain.plan import Bake, Plan, ServicePlan
+from tidegate.domain.plan import Plan, ServicePlan, Watch
 from tidegate.domain.rollout import Direction
 
 AT = "2026-03-02T09:00:00.000Z"
@@ -46,7 +46,7 @@ ENDED = replace(
 )
 GATED = replace(
     OPEN,
-    plan=replace(PLAN, bake=Bake(300, ("shop-5xx",))),
+    plan=replace(PLAN, bake=Watch(300, ("shop-5xx",))),
     order="01K0000000000000000000000A",
     queue="latest",
     approval="other",

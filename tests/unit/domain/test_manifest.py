@@ -72,7 +72,7 @@ class TestTheCompleteExample:
     def test_is_refused_field_by_field_while_features_are_missing(self) -> None:
         manifest = parse_manifest(complete_example())
         found = problems_of(lambda: require_supported(manifest))
-        assert set(found) == {"database", "migrations", "secrets", "environments.production.guard"}
+        assert set(found) == {"database", "migrations", "secrets"}
         for message, hint in found.values():
             assert "not supported yet" in message
             assert hint == "remove it for now"
@@ -89,7 +89,6 @@ class TestWhatIsNotBuilt:
             ("database", {"instance": "harvestry-db"}),
             ("migrations", {"service": "api", "command": ["migrate"]}),
             ("secrets", {"arive/token": {"kind": "token"}}),
-            ("environments.production.guard", {"for": "5m", "alarms": ["a"]}),
             ("environments.production.strategy", "canary"),
             ("environments.production.strategy", "linear"),
             ("environments.production.strategy", "blue-green"),
@@ -150,7 +149,6 @@ LISTED_ABOVE = (
     "database",
     "migrations",
     "secrets",
-    "environments.production.guard",
     "environments.production.strategy",
 )
 

@@ -197,7 +197,7 @@ def test_a_manifest_with_one_value_replaced_never_breaks_the_reader(
 def test_what_is_not_built_is_refused_exactly_when_it_is_asked_for(data: dict[str, Any]) -> None:
     asks = any(data.get(field) for field in ("database", "secrets"))
     for environment in data["environments"].values():
-        asks |= bool(environment.get("guard")) or environment.get("strategy", "rolling") != "rolling"
+        asks |= environment.get("strategy", "rolling") != "rolling"
     outcome = outcome_of(lambda: require_supported(parse_manifest(data)))
     assert isinstance(outcome, ManifestError) == asks
     if isinstance(outcome, ManifestError):

@@ -119,8 +119,8 @@ class ServicePlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Bake:
-    """How long the alarms are watched after the last wave."""
+class Watch:
+    """How long alarms are watched: after the last wave (a bake), or after a success (a guard)."""
 
     seconds: int
     alarms: tuple[str, ...]
@@ -133,7 +133,7 @@ class Bake:
         return {"seconds": self.seconds, "alarms": list(self.alarms)}
 
     @classmethod
-    def from_json(cls, item: Mapping[str, Any]) -> Bake:
+    def from_json(cls, item: Mapping[str, Any]) -> Watch:
         return cls(int(item["seconds"]), tuple(item["alarms"]))
 
 
@@ -141,7 +141,8 @@ class Bake:
 class Plan:
     cluster: str
     services: tuple[ServicePlan, ...]
-    bake: Bake | None = None
+    bake: Watch | None = None
+    guard: Watch | None = None
 
     @property
     def hash(self) -> str:
@@ -167,16 +168,18 @@ class Plan:
             "cluster": self.cluster,
             "services": [service.to_json() for service in self.services],
             "bake": None if self.bake is None else self.bake.to_json(),
+            "guard": None if self.guard is None else self.guard.to_json(),
         }
 
     @classmethod
     def from_json(cls, item: Mapping[str, Any]) -> Plan:
         services: Sequence[Mapping[str, Any]] = item["services"]
-        bake = item.get("bake")
+        bake, guard = item.get("bake"), item.get("guard")
         return cls(
             item["cluster"],
             tuple(ServicePlan.from_json(service) for service in services),
-            None if bake is None else Bake.from_json(bake),
+            None if bake is None else Watch.from_json(bake),
+            None if guard is None else Watch.from_json(guard),
         )
 
 

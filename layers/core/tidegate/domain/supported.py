@@ -13,6 +13,5 @@ NOT_BUILT: Final[tuple[tuple[str, ...], ...]] = (
     ("database",),
     ("migrations",),
     ("secrets",),
-    ("environments", "*", "guard"),
     ("environments", "*", "strategy"),
 )

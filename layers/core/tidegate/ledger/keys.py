@@ -96,6 +96,11 @@ def command(system: str, environment: str, command_id: str) -> Key:
     return Key(place(system, environment), f"COMMAND#{command_id}")
 
 
+def guard(alarm: str, system: str, environment: str) -> Key:
+    """An environment has one guard; a later success takes its place."""
+    return Key(f"GUARD#{alarm}", f"{system}#{environment}")
+
+
 def token(awaited: str, execution: str) -> Key:
     return Key(f"TOKEN#{awaited}", execution)
 

@@ -15,6 +15,7 @@ from typing import Any
 from tidegate.domain.deployment import Current, Deployment, FailureReport, Line, Machine, Phase, Rollout
 from tidegate.domain.errors import AbortedError, ConflictError, LostLockError
 from tidegate.domain.outcome import Outcome
+from tidegate.domain.plan import Watch
 from tidegate.domain.release import Release, Standing, Verdict, release_hash
 from tidegate.domain.rollout import Direction
 from tidegate.ledger import keys
@@ -256,6 +257,35 @@ class Ledger:
 
     def standing_write(self, system: str, environment: str, standing: Standing) -> Write:
         return Put(keys.standing(system, environment, standing.release), standing.to_json())
+
+    def guard_writes(self, system: str, environment: str, deployment_id: str, watch: Watch) -> list[Write]:
+        """The alarms that may take back, once, what has just succeeded."""
+        until = iso(self._clock.now() + watch.duration)
+        item = {
+            "system": system,
+            "environment": environment,
+            "deployment": deployment_id,
+            "alarms": list(watch.alarms),
+            "until": until,
+            "ttl": self._epoch(watch.duration),
+            "kind": keys.OPEN,
+            "at": self.now(),
+            "type": "guard",
+        }
+        return [Put(keys.guard(name, system, environment), item) for name in watch.alarms]
+
+    def guards(self, alarm: str) -> list[Item]:
+        """The environments whose release an alarm takes back."""
+        return list(self._store.query(f"GUARD#{alarm}"))
+
+    def end_guard(self, guard: Item) -> None:
+        """Of one deployment; another's, which took its place, stays."""
+        for name in guard["alarms"]:
+            key = keys.guard(name, guard["system"], guard["environment"])
+            try:
+                self._store.transact([Delete(key, {"deployment": guard["deployment"]})])
+            except ConditionFailedError:
+                continue
 
     def adopt(self, system: str, environment: str, standing: Standing) -> None:
         """Remember what ran before the first release (`r0`), once."""

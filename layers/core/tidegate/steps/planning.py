@@ -12,13 +12,13 @@ from typing import Any
 from tidegate.domain.deployment import Deployment, Machine
 from tidegate.domain.errors import NotFoundError, RefusalError
 from tidegate.domain.lock import Lock
-from tidegate.domain.manifest import EnvironmentView
+from tidegate.domain.manifest import Bake, EnvironmentView, Guard
 from tidegate.domain.outcome import Outcome
 from tidegate.domain.plan import (
     DEPLOYMENT_TAG,
-    Bake,
     Plan,
     ServicePlan,
+    Watch,
     differences,
     same_shape,
     shape,
@@ -52,10 +52,11 @@ def propose_deploy(ports: Ports, request: DeployRequest) -> Proposal:
     pass_gates(ports, view, request, commit, images)
     facts = read_services(ports, view)
     proposal = _propose(ports, ledger, view, images, facts, commit, request.release)
-    bake = _bake(ports, view)
+    bake = _watch(ports, "bake", view.settings.bake)
+    guard = _watch(ports, "guard", view.settings.guard)
     return replace(
         proposal,
-        plan=replace(proposal.plan, bake=bake),
+        plan=replace(proposal.plan, bake=bake, guard=guard),
         approval=_approval(view),
         queue=view.settings.queue,
     )
@@ -79,22 +80,23 @@ def _approval(view: EnvironmentView) -> str | None:
     return wanted if isinstance(wanted, str) else wanted.by
 
 
-def _bake(ports: Ports, view: EnvironmentView) -> Bake | None:
+def _watch(ports: Ports, field: str, wanted: Bake | Guard | None) -> Watch | None:
     """Alarms that ring already would undo the release at once; one that nobody made would never ring."""
-    bake = view.settings.bake
-    if bake is None:
+    if wanted is None:
         return None
-    for name in ports.alarms.missing(bake.alarms):
+    for name in ports.alarms.missing(wanted.alarms):
         raise NotFoundError(
-            f"CloudWatch has no alarm {name}", field="bake.alarms", hint="create it, or correct the manifest"
+            f"CloudWatch has no alarm {name}",
+            field=f"{field}.alarms",
+            hint="create it, or correct the manifest",
         )
-    for name in ports.alarms.in_alarm(bake.alarms):
+    for name in ports.alarms.in_alarm(wanted.alarms):
         raise RefusalError(
-            f"alarm {name} is in ALARM already, so a bake could not tell what the release does",
-            field="bake.alarms",
+            f"alarm {name} is in ALARM already, so a {field} could not tell what the release does",
+            field=f"{field}.alarms",
             hint="mend what it reports, or roll back: a rollback is not held up by alarms",
         )
-    return Bake(int(bake.duration.total_seconds()), tuple(bake.alarms))
+    return Watch(int(wanted.duration.total_seconds()), tuple(wanted.alarms))
 
 
 def propose_rollback(ports: Ports, request: RollbackRequest, lock: Lock | None = None) -> Proposal:

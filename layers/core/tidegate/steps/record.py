@@ -124,7 +124,12 @@ def _succeed(ports: Ports, ledger: Ledger, deployment: Deployment, fence: int) -
                 deployment.reason,
                 fence=fence,
                 services=services,
-                also=[] if deployment.restart else _now_current(ledger, deployment, targets, services, fence),
+                also=[]
+                if deployment.restart
+                else [
+                    *_now_current(ledger, deployment, targets, services, fence),
+                    *_guard(ledger, deployment),
+                ],
             )
         except AbortedError as abort:
             # It came in the last moment, and before the success: everything goes back.
@@ -139,6 +144,14 @@ def _succeed(ports: Ports, ledger: Ledger, deployment: Deployment, fence: int) -
         announce(ports, deployment, Outcome.SUCCEEDED.event)
     leave(ports, deployment)
     return answer(deployment.document().to_json())
+
+
+def _guard(ledger: Ledger, deployment: Deployment) -> list[Write]:
+    """A rollback has none: once is once."""
+    plan = plan_of(deployment)
+    if plan.guard is None or deployment.machine is Machine.ROLLBACK:
+        return []
+    return ledger.guard_writes(deployment.system, deployment.environment, deployment.id, plan.guard)
 
 
 def _now_current(

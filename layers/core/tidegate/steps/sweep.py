@@ -25,6 +25,7 @@ from tidegate.ports import Item, Ports
 from tidegate.steps.announce import announce
 from tidegate.steps.build_report import announce_failure
 from tidegate.steps.ending import is_paged, note_page
+from tidegate.steps.guarding import look
 from tidegate.steps.queueing import release_mess
 from tidegate.steps.resuming import by_kind, resume
 from tidegate.steps.stopping import aborted, stop
@@ -51,6 +52,7 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     recovered = sweep.each("deployment", _of_type(items, "deployment"), sweep.deployment)
     ended = sweep.each("build", _of_type(items, "build"), sweep.build)
     sweep.each("abort", _of_type(items, "abort"), sweep.abort)
+    sweep.each("guard", _guards(items), sweep.guard)
     handed = sweep.each("lock", _of_type(items, "lock"), sweep.lock)
     handed += sweep.each("queue", _queues(items), sweep.queue)
     if sweep.failures:
@@ -70,6 +72,11 @@ def _of_type(items: Iterable[Item], type_: str) -> list[Item]:
 
 def _queues(items: Iterable[Item]) -> list[tuple[str, str]]:
     return sorted({(item["system"], item["environment"]) for item in _of_type(items, "waiter")})
+
+
+def _guards(items: Iterable[Item]) -> list[Item]:
+    """Each once, whose alarms are an item each."""
+    return list({item["deployment"]: item for item in _of_type(items, "guard")}.values())
 
 
 class _Sweep:
@@ -159,6 +166,9 @@ class _Sweep:
     def _runs(self, identity: str) -> bool:
         known = (self._ports.executions.named(machine.value, identity) for machine in Machine)
         return any(execution is not None and execution.running for execution in known)
+
+    def guard(self, item: Item) -> int:
+        return look(self._ports, self._ledger, item)
 
     def lock(self, item: Item) -> int:
         lock = self._locks.read(item["system"], item["environment"])

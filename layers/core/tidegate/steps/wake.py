@@ -30,7 +30,7 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     if detail_type == "ECR Image Scan":
         return _scan(event, ports)
     if detail_type == "CloudWatch Alarm State Change":
-        return _decided(ports, awaited_alarm(str(event["detail"].get("alarmName"))))
+        return _alarm(event, ports)
     if detail_type == "Secret Label Updated":
         from tidegate.steps.secret_changes import secret_changed  # noqa: PLC0415 -- manifests, only for secrets
 
@@ -106,6 +106,19 @@ def _ecs_deployment(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]
 def _scan(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     detail = event["detail"]
     return _decided(ports, awaited_scan(str(detail.get("repository-name")), str(detail.get("image-digest"))))
+
+
+def _alarm(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
+    """It may end a bake, and ring the guard of what succeeded before."""
+    name = str(event["detail"].get("alarmName"))
+    done = _decided(ports, awaited_alarm(name))
+    ledger = Ledger(ports.store, ports.clock)
+    guards = ledger.guards(name)
+    if not guards:
+        return done
+    from tidegate.steps.guarding import look  # noqa: PLC0415 -- only where there is a guard
+
+    return {**done, "did": "looked", "rolled_back": sum(look(ports, ledger, guard) for guard in guards)}
 
 
 def _decided(ports: Ports, awaited: str) -> Mapping[str, Any]:
