@@ -114,8 +114,7 @@ def test_row_14_an_approval_that_never_comes_expires(cloud: SampleCloud, unanswe
     """Approval never comes: expires, FailedClean, lock free; nothing changed. Row 15: an approval after that is refused
     and recorded.
 
-    Red where AwaitApproval (statemachines/deploy.asl.json) has no time-out or another way out of it, where `leave`
-    (steps/ending.py) does not forget the approval and the token.
+    Red where `leave` (steps/ending.py) does not forget the token of the task that timed out.
     """
     shop, identity = unanswered.shop, unanswered.deployment
     done = shop.ended(identity, EXPIRED)

@@ -31,8 +31,8 @@ NOBODY = {"did": "nothing", "why": "nobody waits for it"}
 def test_row_01_ten_times_at_once_is_one_deployment(cloud: SampleCloud) -> None:
     """The same event twice, or ten times at once: one deployment; the rest recorded as duplicates.
 
-    Red where `_once` (steps/releasing.py) names the execution by the event instead of its content, or where it does
-    not write down that an execution which it found running was another event's.
+    Red where `_once` (steps/releasing.py) does not write down that an execution which it found running was another
+    event's, or `_open` (steps/plan_release.py) does not look for what came before it.
     """
     shop = Releases.of(cloud, "ten", ("api", "worker"))
     build = cloud.push("ten times at once")
@@ -61,9 +61,7 @@ def test_row_05_a_lost_event_is_made_good_within_a_minute(cloud: SampleCloud) ->
     """ECS event lost, late, duplicate, and the alarm of a bake lost: the sweep decides within a minute; no double
     effect.
 
-    Red where the sweep (steps/sweep.py, `tokens`) does not resume what waits, `_alarms` (steps/resuming.py) does not
-    ask CloudWatch, or the schedule of the function is gone (template.yaml); where `_decided` (steps/wake.py) answers
-    an event for which nobody waits.
+    Red where the sweep (steps/sweep.py, `tokens`) does not resume what waits.
     """
     alarm = _alarm(cloud)
     bakes = Releases.of(cloud, "bakes", ("api", "worker"), {"bake": {"for": "30m", "alarms": [alarm]}})
@@ -162,8 +160,8 @@ def test_row_15_a_callback_twice_or_after_the_end(cloud: SampleCloud) -> None:
     """Callback twice or late: ECS's completion again while the next wave rolls and after the end, an alarm after the
     bake: ignored.
 
-    Red where `_rollouts` (steps/resuming.py) answers but does not forget a token, or where `_alarms` does not: then
-    somebody is found to wait who does not.
+    Red where `leave` (steps/ending.py) does not forget what a run still waited for: then the alarm finds a bake that
+    is over.
     """
     alarm = _alarm(cloud)
     shop = Releases.of(cloud, "twice", settings={"bake": {"for": "2s", "alarms": [alarm]}})

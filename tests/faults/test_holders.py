@@ -26,8 +26,7 @@ def test_row_16_a_stale_holder_that_wakes_up_changes_nothing(cloud: SampleCloud)
     """A stale lock holder wakes up: the fence refuses its write, ECS is untouched. Once after its deployment was taken
     over, so that it still is the owner by name; once after a person broke the lock that it had left behind.
 
-    Red where `_write` (ledger/records.py) does not put `fenced` before what a run writes, or `taken_over`
-    (domain/lock.py) leaves the fence as it is.
+    Red where `_write` (ledger/records.py) does not put `fenced` before what a run writes.
     """
     orphan, mess = Releases.of(cloud, "orphan"), Releases.of(cloud, "mess")
     before = orphan.system.digests()["api"]
@@ -78,7 +77,7 @@ def _a_mess_is_left_and_unlocked(cloud: SampleCloud, shop: Releases) -> None:
 def test_row_17_the_fence_rises_and_the_lock_is_never_deleted(cloud: SampleCloud) -> None:
     """Lock released and taken again: ten times, five of them by hand-over. The fence rises; the item is never deleted.
 
-    Red where `acquired` (domain/lock.py) does not raise the fence, or a lock that is given back is deleted.
+    Red where `handed_to` (domain/lock.py) leaves the fence as it is.
     """
     shop = Releases.of(cloud, "turns", settings={"queue": "fifo"})
     builds = [cloud.push("one"), cloud.push("two")]
@@ -116,8 +115,7 @@ def test_row_18_a_lost_answer_of_the_lock_is_read_back(cloud: SampleCloud) -> No
     """Ambiguous lock write: the owner is read back; never orphaned. The answer of AcquireLock is lost as the owner, and
     in the queue, where an attempt that comes behind a later one does not put its void token in that one's place.
 
-    Red where `acquire` (ledger/locks.py) does not find itself as the owner or as a waiter, or does not compare
-    `rank.attempt`.
+    Red where `acquire` (ledger/locks.py) does not compare `rank.attempt`.
     """
     shop = Releases.of(cloud, "lostanswer")
     one, two = cloud.push("holds the lock"), cloud.push("waits for it")

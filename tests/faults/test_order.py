@@ -48,8 +48,7 @@ def test_row_04_the_newest_takes_the_place_of_those_that_wait(cloud: SampleCloud
     """Commits out of order, in a queue that is `latest`: the running one goes on, older waiting ones are Superseded,
     one that arrives later than a newer one gives way, a person's request gives way to a person's only.
 
-    Red where `Rank.beats` (domain/lock.py) does not compare orders, or lets an event take a person's place; where
-    `_queued` (steps/lock.py) does not call `give_way`.
+    Red where `give_way` (steps/queueing.py) does nothing.
     """
     shop = Releases.of(cloud, "newest")
     pushes = ("running", "older", "late", "newer")
@@ -93,7 +92,7 @@ def test_row_04_in_a_queue_that_is_fifo_each_gets_its_turn(cloud: SampleCloud) -
     """Commits out of order, in a queue that is `fifo`: nobody gives way, each is released in the order of arrival, and
     an older push whose turn comes after a newer one's is Superseded by the plan under the lock.
 
-    Red where `give_way` (steps/queueing.py) does not ask for `latest`, or where PlanAgain passes no gates.
+    Red without the gate `order` (steps/gates.py, `_late`) under the lock.
     """
     shop = Releases.of(cloud, "inturn", settings={"queue": "fifo"})
     builds = [cloud.push(f"number {number}") for number in range(4)]
@@ -121,8 +120,7 @@ def test_row_04_the_same_while_waiting_for_approval(cloud: SampleCloud) -> None:
     """Commits out of order, while a person is to approve: an older one that waits is Superseded, one that arrives later
     than a newer one gives way, a person's request stays; none of them ever held the lock.
 
-    Red where `await_approval` (steps/approving.py) does not call `give_way`, or `_waiting` (steps/queueing.py) leaves
-    approvals out.
+    Red where `give_way` (steps/queueing.py) does nothing.
     """
     shop = Releases.of(cloud, "decided", settings={"approval": "required"})
     builds = {name: cloud.push(name) for name in ("older", "asked", "newer", "late")}
