@@ -173,7 +173,7 @@ class TestARollback:
         assert shop.answers["rolls"]["outcome"] == "Aborted"
         abort = shop.people.abort_of(rolling["deployment"])
         assert abort is not None
-        assert abort.told == f"aborted by ada: rollback {back['deployment']} by ada: it burns"
+        assert abort.told == f"aborted by ada: rollback {back['deployment']}: it burns"
         assert shop.queue == [back["deployment"]]
 
     def test_leaves_one_alone_that_takes_itself_back_already(self, busy: tuple[Shop, Answer]) -> None:

@@ -37,7 +37,7 @@ def give_way(ports: Ports, ledger: Ledger, deployment: Deployment) -> None:
 
 def supersede_waiting(ports: Ports, ledger: Ledger, rollback: Deployment) -> None:
     """Of a rollback: what waits for the lock, or for a person, is not released any more."""
-    why = _rolled_back(rollback)
+    why = _with_reason(f"rollback {rollback.id} by {rollback.actor or 'somebody'}", rollback)
     for identity, _ in _waiting(ports, rollback):
         waiting = ledger.deployment(rollback.system, rollback.environment, identity)
         if waiting is not None:
@@ -59,15 +59,14 @@ def clear_the_way(ports: Ports, ledger: Ledger, rollback: Deployment) -> None:
         release_mess(ports, owner)
         return
     interventions = Interventions(ports.store, ports.clock)
-    by, why = rollback.actor or "somebody", _rolled_back(rollback)
+    by, why = rollback.actor or "somebody", _with_reason(f"rollback {rollback.id}", rollback)
     if can_be_aborted(owner) and interventions.ask_abort(owner.id, owner, by, why):
         abort = interventions.abort_of(owner.id)
         if abort is not None:
             stop(ports, owner, aborted(abort))
 
 
-def _rolled_back(rollback: Deployment) -> str:
-    said = f"rollback {rollback.id} by {rollback.actor or 'somebody'}"
+def _with_reason(said: str, rollback: Deployment) -> str:
     return f"{said}: {rollback.reason}" if rollback.reason else said
 
 
