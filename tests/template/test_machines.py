@@ -44,8 +44,8 @@ TRANSIENT = {
         "StepFunctions.SdkClientException",
     },
 }
-# What else a second try mends at one state: a function in a VPC that was idle for long, or has just been deployed, has no
-# network for about a minute (Lambda API reference, Invoke, Errors).
+# What else a second try mends at one state: a function in a VPC that was idle for long, or has just been deployed,
+# has no network for about a minute (Lambda API reference, Invoke, Errors).
 TRANSIENT_THERE = {
     "RollMachine/CheckSmoke": {"Lambda.ResourceNotReadyException", "Lambda.ENINotReadyException"}
 }
