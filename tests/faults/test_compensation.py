@@ -30,7 +30,7 @@ def test_row_20_compensation_fails_then_a_person_unlocks(cloud: SampleCloud) -> 
     """Compensation itself fails: FailedDirty, lock kept, page; the next release waits until a person unlocks.
 
     Without `if deployment.outcome is Outcome.FAILED_DIRTY: return` in steps.ending.leave the next release runs into
-    the mess; without the look at the execution in steps.control._unlockable the owner is robbed while it runs.
+    the mess.
     """
     scenarios.listen(cloud)
     stage = Stage.make(cloud, "stuck", {"api": 1, "worker": 2})
@@ -68,8 +68,7 @@ def test_row_20_compensation_fails_then_a_person_unlocks(cloud: SampleCloud) -> 
 def test_row_20_compensation_fails_then_a_person_rolls_back(cloud: SampleCloud) -> None:
     """Compensation itself fails: a rollback by a person needs no unlocking, and all is as before in seconds.
 
-    Without the call of release_mess in steps.queueing.clear_the_way it waits behind the mess; without FAILED_DIRTY in
-    steps.planning.unfinished_deployment it goes back one release too far.
+    Without `given_up` in steps.planning._back_to it says Succeeded and leaves the worker as ECS gave it up.
     """
     stage = Stage.make(cloud, "mended", {"api": 1, "worker": 2})
     stage.released("one release too far")
@@ -109,8 +108,7 @@ def test_row_20_compensation_fails_then_a_person_rolls_back(cloud: SampleCloud) 
 def test_row_23_two_of_three_rolled_and_the_third_trips(cloud: SampleCloud) -> None:
     """2 of 3 services rolled, the third trips: all three on the old release, newest wave first.
 
-    Without `[::-1]` in steps.failing.begin_compensation the first wave comes back before the second; with
-    `deployment.plan.waves()[-1:]` in its place api and web stay on the new release.
+    Without `[::-1]` in steps.failing.begin_compensation the first wave comes back before the second.
     """
     stage = Stage.make(cloud, "trio", {"api": 1, "web": 1, "worker": 2})
     good = stage.released("all three")
@@ -144,7 +142,7 @@ def test_row_28_ecs_own_circuit_breaker_acts_first(cloud: SampleCloud, heard: bo
     """ECS's own circuit breaker acts first: outcome read from ECS, reported as failure, its way back adopted.
 
     Without the call of `_adoptable` in steps.roll_service._Rolling._started a second deployment is started beside
-    ECS's; with `state.runs(target)` as what decides in domain.rollout.judge the release before counts as rolled.
+    ECS's.
     """
     stage = Stage.make(cloud, "breaker" if heard else "unheard", {"api": 1})
     good = stage.released("before the breaker opens")

@@ -23,10 +23,7 @@ ANNOUNCING = ("plan_release", "lock", "record", "sweep")
 
 
 def test_row_30_the_topics_are_gone(cloud: SampleCloud) -> None:
-    """Notification target down: the deployment is unaffected, and what could not be delivered is kept.
-
-    Without DeadLetterConfig of the rules in template.yaml nothing of it is left.
-    """
+    """Notification target down: the deployment is unaffected, and the rules keep what could not be delivered."""
     stage = Stage.make(cloud, "untold", {"api": 1})
     with _without_topics(cloud):
         good = stage.released("nobody hears of it")
@@ -41,9 +38,7 @@ def test_row_30_the_topics_are_gone(cloud: SampleCloud) -> None:
 def test_row_30_the_bus_takes_nothing(cloud: SampleCloud) -> None:
     """The functions may put no event: the deployments end as they should, and no lock stays for longer than a sweep.
 
-    Without the `except` in steps.announce a release fails for want of "Deployment Started"; without publishing before
-    announcing in steps.record._succeed the parameter keeps the image before; without the release of an ended owner's
-    lock in steps.sweep the failed one keeps it.
+    Without the `except` in steps.announce a release fails for want of "Deployment Started".
     """
     stage = Stage.make(cloud, "muted", {"api": 1})
     with _without_bus(cloud):

@@ -18,9 +18,8 @@ pytestmark = pytest.mark.emulator
 def test_row_21_redrive_two_weeks_later(cloud: SampleCloud) -> None:
     """Redrive two weeks later: a run that was stopped while it rolled, one that had failed, and one that waited.
 
-    The newest release stays as it is: without `_insist_on_lock` and the fence of `save_rollout` in
-    steps.roll_service the first run would roll back to its own; without the look at the outcome in steps.lock.run the
-    third one takes the lock.
+    The newest release stays as it is: without the look at the outcome in steps.lock.run the one that waited takes the
+    lock again.
     """
     stage = Stage.make(cloud, "redriven", {"api": 1}, queue="fifo")
     stage.released("before them")
@@ -57,10 +56,7 @@ def test_row_21_redrive_two_weeks_later(cloud: SampleCloud) -> None:
 
 
 def test_row_21_redriven_in_the_queue_before_anybody_noticed(cloud: SampleCloud) -> None:
-    """Redrive of a run that waited: it takes its place again, and plans again under the lock that it gets.
-
-    Without the choice of `$fence = $planned_fence + 1` in StillPlanned? it rolls what it had planned two weeks ago.
-    """
+    """Redrive of a run that waited: it takes its place again, and plans again under the lock that it gets."""
     stage = Stage.make(cloud, "requeued", {"api": 1}, queue="fifo")
     stage.released("before them")
     with unswept(cloud), stage.fault("api", "hang"):

@@ -21,8 +21,7 @@ AT_MOST_IN_FLIGHT = 12
 def test_row_33_while_its_first_wave_hangs(cloud: SampleCloud) -> None:
     """On-call rolls back during a deployment that hangs in ECS: aborted, rollback wins, one final state.
 
-    Without `clear_the_way` in steps.lock._queued the rollback waits until ECS gives up; without the choice `Aborted`
-    of roll's RolledOut? the failure report says that a service failed.
+    Without `clear_the_way` in steps.lock._queued the rollback waits until ECS gives up.
     """
     stage = Stage.make(cloud, "hanging", WAVES)
     good = stage.released("current")
@@ -122,7 +121,10 @@ def test_row_33_while_it_bakes(cloud: SampleCloud) -> None:
 
 def test_row_33_while_it_awaits_approval(cloud: SampleCloud) -> None:
     """On-call rolls back while a deployment waits for a person: it has changed nothing, so the rollback leaves the
-    current release, and the deployment is Superseded."""
+    current release, and the deployment is Superseded.
+
+    Without the call of supersede_waiting in steps.lock._acquire an approval would undo the rollback.
+    """
     stage = Stage.make(cloud, "asking", WAVES)
     good = stage.released("to go back to")
     stage.released("current")
@@ -144,8 +146,7 @@ def test_row_33_while_it_awaits_approval(cloud: SampleCloud) -> None:
 def test_row_33_two_rollbacks_at_once(cloud: SampleCloud) -> None:
     """Two people roll back the same deployment: both succeed, and nobody goes back one release too far.
 
-    Without `request = replace(request, to=deployment.release)` in steps.plan_release._plan_again the second one does;
-    without `Replanned?` going on when nothing is to do it ends as Refused.
+    Without `request = replace(request, to=deployment.release)` in steps.plan_release._plan_again they do.
     """
     stage = Stage.make(cloud, "twice", WAVES)
     stage.released("one release too far")
@@ -173,10 +174,8 @@ def test_row_33_two_rollbacks_at_once(cloud: SampleCloud) -> None:
 def test_row_33_when_it_has_just_succeeded(cloud: SampleCloud) -> None:
     """A rollback when the deployment has just succeeded goes back to the release before.
 
-    Once it was asked for while the deployment was still under way, once after its success was recorded: neither
-    `propose_rollback` may mistake a deployment that succeeded for one that is under way
-    (steps.planning.unfinished_deployment without the look at `outcome`), nor may the abort come too late and the
-    rollback be lost (`ask_abort` without its condition).
+    Once it was asked for while the deployment was still under way, once after its success was recorded. Without the
+    branch for an unfinished deployment in steps.planning._rollback_target the first goes one release too far.
     """
     stage = Stage.make(cloud, "done", WAVES)
     good = stage.released("to go back to")
