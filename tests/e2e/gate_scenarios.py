@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any, cast
 
-from tidegate.domain.deployment import Deployment
+from tidegate.domain.deployment import Deployment, Machine
 from tidegate.domain.intervention import Approval
 from tidegate.domain.outcome import Outcome
 from tidegate.ledger.interventions import Interventions
@@ -167,6 +167,45 @@ def a_bake_without_an_alarm_ends_well(cloud: SampleCloud) -> None:
 
 
 @scenario
+def an_alarm_after_a_success_rolls_back_once(cloud: SampleCloud) -> None:
+    before = cloud.push("to go back to")
+    assert scenarios._released(cloud, before).outcome is Outcome.SUCCEEDED
+    with _alarm(cloud) as alarm, _environment(cloud, guard={"for": "30m", "alarms": [alarm]}):
+        done = scenarios._released(cloud, cloud.push("guarded"))
+        assert done.outcome is Outcome.SUCCEEDED, done.explanation
+        _ring(cloud, alarm)
+        back = cloud.ended(_rollback_after(cloud, done))
+        cloud.wait_for_free_lock()
+        _ring(cloud, alarm)
+        sweep(cloud)
+    assert (back.outcome, back.actor) == (Outcome.SUCCEEDED, "guard"), back.explanation
+    assert set(cloud.digests().values()) == {before.digest}
+    assert cloud.timeline(done)[-1] == "its guard rang"
+    assert cloud.history(1)[0].id == back.id, "once"
+
+
+@scenario
+def a_person_takes_back_what_runs_and_cannot_unlock_it(cloud: SampleCloud) -> None:
+    scenarios._settle(cloud)
+    before, grace = cloud.digests(), Person.named(cloud, "grace")
+    build = cloud.push("to take back")
+    with scenarios._fault(cloud, "sample-worker", "hang"):
+        cloud.announce(build)
+        running = scenarios._rolling(cloud, cloud.arrived(build), "worker")
+        refused = grace.unlock(*PLACE, "it hangs")
+        assert (refused.status, refused.code) == (409, "refused"), refused.message
+        assert "holds the lock and runs" in refused.message
+        assert grace.abort(running.id, "it hangs").done()["did"] == "aborting"
+    done = scenarios._ended(cloud, running)
+    assert done.outcome is Outcome.FAILED_CLEAN, done.explanation
+    assert done.explanation.endswith("user/grace: it hangs"), done.explanation
+    cloud.wait_for_free_lock()
+    assert cloud.digests() == before
+    late = grace.abort(running.id, "again")
+    assert late.status == 409, late.message
+
+
+@scenario
 def a_smoke_check_that_fails_takes_the_whole_release_back(cloud: SampleCloud) -> None:
     """The last service to roll is not well; one that is well is released."""
     scenarios._settle(cloud)
@@ -292,6 +331,16 @@ def _baking(cloud: SampleCloud, alarm: str) -> tuple[sample.Build, Deployment]:
         lambda: cloud.ledger.waiting_for(awaited_alarm(alarm)), what="the bake", seconds=scenarios.PATIENCE
     )
     return build, deployment
+
+
+def _rollback_after(cloud: SampleCloud, deployment: Deployment) -> Deployment:
+    """The rollback that comes next."""
+
+    def look() -> Deployment | None:
+        newest = cloud.history(1)[0]
+        return newest if newest.id != deployment.id and newest.machine is Machine.ROLLBACK else None
+
+    return wait_until(look, what="a rollback", seconds=scenarios.PATIENCE)
 
 
 @contextmanager

@@ -95,6 +95,7 @@ def the_second_of_two_waits_for_the_first(cloud: SampleCloud) -> None:
     cloud.wait_for_free_lock()
     assert set(cloud.digests().values()) == {two.digest}
     heard(cloud, "Deployment Queued", second.id)
+    heard(cloud, "Deployment Started", second.id)
 
 
 @scenario

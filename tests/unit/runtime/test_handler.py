@@ -62,6 +62,15 @@ def test_a_step_is_run_with_the_ports_and_its_answer_given(lines: Lines) -> None
     assert world.metrics.total("Ran") == 1
 
 
+def test_of_an_event_it_says_what_was_made_of_it(lines: Lines) -> None:
+    def wake(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
+        return {"did": "nothing", "why": "nobody waits for it"}
+
+    handler(wake, World().ports, lines.log)(EVENT, CONTEXT)
+    (line,) = lines.read()
+    assert (line["did"], line["why"]) == ("nothing", "nobody waits for it")
+
+
 def test_one_line_says_what_it_was_about_and_how_it_went(lines: Lines) -> None:
     handler(step, World().ports, lines.log)(EVENT, CONTEXT)
     (line,) = lines.read()

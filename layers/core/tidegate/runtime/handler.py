@@ -83,9 +83,12 @@ def _log_failure(log: Logger, error: Exception, duration_ms: int) -> None:
 
 
 def _how(result: Event) -> dict[str, Any]:
-    """A step's outcome, or the HTTP status where it answered a request."""
+    """A step's outcome, what it made of an event, or the HTTP status where it answered a request."""
     if "statusCode" in result:
         return {"status": result["statusCode"]}
+    if "did" in result:
+        # An event was taken: what came of it, and why nothing did, is told nowhere else.
+        return {name: result[name] for name in ("did", "why") if name in result}
     return {"outcome": result.get("outcome")}
 
 
