@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import re
+import shlex
 
 import pytest
 from tidegate.domain.outcome import Outcome
@@ -12,7 +11,6 @@ from tidegate_local import sample
 
 from tests.e2e import scenarios
 from tests.e2e.support import ROOT, SampleCloud
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.emulator
 
@@ -49,26 +47,14 @@ def test_what_does_not_come_back_keeps_the_lock_until_a_person_frees_it(cloud: S
         cluster=sample.CLUSTER, service=back.service, taskDefinition=back.previous, forceNewDeployment=True
     )
     cloud.wait_for_settled_services()
-    _free_the_lock_as_documented(cloud, dirty.id)
-    wait_until(lambda: scenarios.sweep(cloud)["handed_over"], what="the sweep to wake the next", seconds=30)
+    unlocked = cloud.command.run(*_as_documented("unlock"))
+    assert unlocked.exit_code == 0, unlocked.output + unlocked.progress
     assert cloud.ended(follower).outcome is Outcome.SUCCEEDED
 
 
-def _free_the_lock_as_documented(cloud: SampleCloud, deployment: str) -> None:
-    """The second command of docs/operations.md, word for word."""
+def _as_documented(command: str) -> list[str]:
+    """The command of docs/operations.md, word for word, for the sample system."""
     page = (ROOT / "docs" / "operations.md").read_text()
-    command = page[page.index("aws dynamodb update-item") :]
-    words = dict(re.findall(r"--([a-z-]+) '(.*?)'(?: \\\n|\n)", command))
+    line = page[page.index(f"\ntidegate {command} ") :].strip().partition("\n")[0]
     place = {"shop": sample.SYSTEM, "production": sample.ENVIRONMENT}
-    key = words["key"]
-    for name, value in place.items():
-        key = key.replace(f"#{name}", f"#{value}")
-    values = words["expression-attribute-values"].replace("<deployment>", deployment)
-    cloud.client("dynamodb").update_item(
-        TableName="tidegate",
-        Key=json.loads(key),
-        ConditionExpression=words["condition-expression"],
-        UpdateExpression=words["update-expression"],
-        ExpressionAttributeNames=json.loads(words["expression-attribute-names"]),
-        ExpressionAttributeValues=json.loads(values),
-    )
+    return ["--local", *(place.get(word, word) for word in shlex.split(line)[1:])]
