@@ -76,8 +76,8 @@ def abort(
 ) -> int:
     """Take back a deployment that has not ended, whatever it waits for.
 
-    What it changed is put back, and it ends as FailedClean. Refused for one that has ended and for a rollback that has
-    begun. With --wait the exit code is 0 when nothing of it is left, 20 FailedDirty.
+    What it changed is put back, and it ends as FailedClean. Refused for one that has ended and for a rollback that
+    has begun. With --wait the exit code is 0 when nothing of it is left, 20 FailedDirty.
     """
     seconds = seconds_of(timeout, wait)
     identity = identity_of(deployment)
@@ -100,35 +100,32 @@ def abort(
 @app.command(
     epilog="[bold]Examples[/bold]\n\n"
     f"tidegate approve {_EXAMPLE}\n\n"
-    f"tidegate approve {_EXAMPLE} --yes --reason 'change 812' --json"
+    f"tidegate approve {_EXAMPLE} --reason 'change 812' --json"
 )
 @with_global_options
 def approve(
     call: Call,
     deployment: DeploymentArgument,
     reason: RemarkOption = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; needed where nobody can answer.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask, also on a terminal.")] = False,
 ) -> None:
     """Approve the plan of a deployment that waits for it.
 
-    Shows what would change, and asks. The approval is for what was shown: if the plan changes before it is carried
-    out, somebody is asked again. Where the environment has approval: {by: other}, the author's is refused.
+    Shows what would change, and asks where somebody can answer. The approval is for what was shown: if the plan
+    changes before it is carried out, somebody is asked again. Where the environment has approval: {by: other}, the
+    author's is refused.
     """
     identity = identity_of(deployment)
     connection = call.connect()
     found = _awaiting(connection.ports, identity)
-    if not yes and (call.given.json or not call.surroundings.answers()):
-        raise BadInputError(
-            "there is nobody to ask whether this is right",
-            field="--yes",
-            hint=f"look at it: tidegate show {identity}; then add --yes",
-        )
     if not call.given.json:
         current = Ledger(connection.ports.store, connection.ports.clock).current(
             found.system, found.environment
         )
         print_release(console(), planned_release(found, current))
-    if not yes and not typer.confirm("Approve this?", err=True):
+    # A script has decided when it calls this.
+    asks = not yes and not call.given.json and call.surroundings.answers()
+    if asks and not typer.confirm("Approve this?", err=True):
         raise CommandError(
             f"deployment {identity} was not approved, and waits on",
             code="not_confirmed",
