@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from functools import cache
 
 import pytest
+from tidegate.domain.deployment import Deployment
 from tidegate.domain.outcome import Outcome
 
-from tests.e2e.support import ENDS_SECONDS, ROOT, SampleCloud
+from tests.e2e.support import ROOT, SampleCloud
 from tests.faults import ways
 from tests.faults.people import Answer
-from tests.faults.standing import ENDS_SECONDS as COMES_BACK_SECONDS
-from tests.faults.standing import ENVIRONMENT, FAILED, Ended, Run, Scene, Smoke, Spot
+from tests.faults.standing import ENDS_SECONDS, ENVIRONMENT, FAILED, Ended, Run, Scene, Smoke, Spot
 from tests.template.walking import Flow, flow_of, reachable
 
 pytestmark = pytest.mark.emulator
@@ -118,7 +118,7 @@ class Tried:
     by: str
     answer: Answer
     ended: Ended
-    other: Outcome | None
+    other: Deployment | None
 
 
 def _abort(scene: Scene, spot: Spot, name: str) -> Tried:
@@ -130,11 +130,7 @@ def _abort(scene: Scene, spot: Spot, name: str) -> Tried:
         scene.smoke.well.add(name)
         run.let_go()
     ended = run.end()
-    other = None
-    if run.other is not None:
-        scene.somebody.abort(run.other.id, WHY).done()
-        run.let_go("deploy", "RollWave")
-        other = scene.cloud.ended(run.other, seconds=ENDS_SECONDS).outcome
+    other = run.end_other()
     return Tried(run, scene.somebody.arn, answer, ended, other)
 
 
@@ -143,8 +139,11 @@ def tried(shared_cloud: SampleCloud, request: pytest.FixtureRequest) -> Iterator
     """By the spot's id; those of the tests that run, all at once."""
     wanted = {item.callspec.id for item in request.session.items if hasattr(item, "callspec")}
     spots = [spot for spot in SPOTS if spot.id in wanted]
-    with Smoke().answering() as smoke, ThreadPoolExecutor(len(spots)) as pool:
-        scene = Scene.make(shared_cloud, smoke)
+    with (
+        Smoke().answering() as smoke,
+        Scene.make(shared_cloud, smoke).swept() as scene,
+        ThreadPoolExecutor(len(spots)) as pool,
+    ):
         yield {
             spot.id: pool.submit(_abort, scene, spot, f"abort{number:02}")
             for number, spot in enumerate(spots)
@@ -167,7 +166,7 @@ def test_row_34_an_abort_takes_the_release_back(tried: Mapping[str, Future[Tried
     `steps.roll_service._Rolling.start` (RollWave, StartRollout touch a service); the tokens that
     `steps.stopping.stop` answers (Bake, AwaitRollout, AwaitApproval and StartRollout wait until their time is over).
     """
-    one = tried[spot.id].result(COMES_BACK_SECONDS * 2)
+    one = tried[spot.id].result(ENDS_SECONDS * 2)
     run, ended = one.run, one.ended
     assert one.answer.done()["did"] == "aborting"
     assert spot.state in run.path(run.stood)
@@ -186,7 +185,8 @@ def test_row_34_an_abort_takes_the_release_back(tried: Mapping[str, Future[Tried
         assert ended.history == [run.deployment]
     else:
         assert ended.owner == run.other.id
-        assert one.other is Outcome.FAILED_CLEAN
+        assert one.other is not None
+        assert one.other.outcome is Outcome.FAILED_CLEAN
         assert sorted(ended.history) == sorted([run.deployment, run.other.id])
 
 
@@ -197,7 +197,7 @@ def test_row_34_afterwards_it_is_refused(tried: Mapping[str, Future[Tried]], spo
     Guards the condition on the outcome in `ledger.interventions.Interventions.ask_abort`, and the look before it in
     `steps.control`; each holds alone.
     """
-    one = tried[spot.id].result(COMES_BACK_SECONDS * 2)
+    one = tried[spot.id].result(ENDS_SECONDS * 2)
     run, ended = one.run, one.ended
     assert (one.answer.status, one.answer.code) == (409, "refused")
     assert spot.state in run.path(run.stood)

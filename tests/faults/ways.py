@@ -159,6 +159,17 @@ def _as_it_is(run: Run) -> None:
     run.arrive()
 
 
+def _rolling_back(run: Run) -> None:
+    """A release has succeeded, and a person goes back to what ran before it."""
+    first = new_id()
+    run.start(deployment=first)
+    run.other = run.cloud.ended(first)
+    run.wait(lambda: not run.owner(), "the lock of the release before")
+    run.hold()
+    run.execute("rollback", {"to": "previous", "reason": "it is slow"})
+    run.arrive()
+
+
 STRAIGHT = Way(_straight)
 APPROVED = Way(_approved, {"approval": "required"})
 UNAPPROVED = Way(_straight, {"approval": "required"})
@@ -177,3 +188,4 @@ SECOND_WAVE = Way(_second_wave, waves=2)
 RECOVERING = Way(_recovering)
 FROZEN = Way(_frozen)
 AS_IT_IS = Way(_as_it_is)
+ROLLING_BACK = Way(_rolling_back)
