@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 from tidegate.domain.build import BuildOutcome
 from tidegate.domain.errors import TransientError
 from tidegate.domain.outcome import Outcome
 from tidegate.ledger import keys
 from tidegate.ledger.locks import Locks
-from tidegate.ports import Execution, Put
-from tidegate.steps import sweep
+from tidegate.ports import Execution, Put, Started
+from tidegate.steps import lock, sweep
 
 from tests.unit.steps.building import MAIN, SOURCE, Yard
 from tests.unit.steps.conftest import ENVIRONMENT, SYSTEM, Answer, Shop
@@ -47,6 +50,28 @@ def test_a_stopped_run_is_recovered_by_another_execution(shop: Shop) -> None:
     assert started.payload == {"system": SYSTEM, "environment": ENVIRONMENT, "recover": planned["deployment"]}
     assert _run(shop)["recovered"] == 0, "the recovery runs now"
     assert any("ABORTED" in str(line.detail) for line in shop.timeline(planned))
+
+
+def test_a_sweep_that_is_late_does_not_write_over_what_the_recovery_began(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red where the deployment is saved as it was read (`read` in `Ledger.save`)."""
+    planned = shop.release(2)
+    shop.acquire(planned)
+    shop.world.executions.end(shop.deployment(planned).execution, "ABORTED")
+    shop.world.clock.advance(60)
+    start = shop.world.executions.start
+
+    def start_and_take_over(machine: str, name: str, payload: Mapping[str, Any]) -> Started:
+        started = start(machine, name, payload)
+        event = {"step": "TakeOver", **shop.place(planned), "execution": started.arn}
+        assert lock.run(event, shop.world.ports)["outcome"] == "Taken"
+        return started
+
+    monkeypatch.setattr(shop.world.executions, "start", start_and_take_over)
+    assert _run(shop)["recovered"] == 0
+    assert shop.deployment(planned).fence == 2
+    assert [line.what for line in shop.timeline(planned)].count("recovery started") == 0
 
 
 def test_a_recovery_that_dies_is_tried_again_then_given_up_with_a_page(shop: Shop) -> None:

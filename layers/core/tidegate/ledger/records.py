@@ -84,9 +84,16 @@ class Ledger:
             return known
         return deployment
 
-    def save(self, deployment: Deployment, *lines: Line, fence: int | None = None) -> None:
-        """Write an open deployment and what happened to it; under a fence, where it holds the lock."""
-        writes: list[Write] = [self._put_deployment(deployment, {"outcome": None})]
+    def save(
+        self, deployment: Deployment, *lines: Line, fence: int | None = None, read: Deployment | None = None
+    ) -> None:
+        """Write an open deployment and what happened to it; under a fence, where it holds the lock, or else only if it
+        still is as it was `read`."""
+        expect: dict[str, Any] = {"outcome": None}
+        if read is not None:
+            names = ("execution", "fence", "phase", "recoveries")
+            expect |= {name: read.to_json()[name] for name in names}
+        writes: list[Write] = [self._put_deployment(deployment, expect)]
         writes += [line_write(deployment.id, line, number) for number, line in enumerate(lines)]
         self._write(deployment, writes, fence)
 

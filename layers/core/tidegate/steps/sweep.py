@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from tidegate.domain.build import BuildOutcome
 from tidegate.domain.deployment import Deployment, Line, Machine
-from tidegate.domain.errors import TidegateError
+from tidegate.domain.errors import LostLockError, TidegateError
 from tidegate.domain.lock import Lock
 from tidegate.domain.outcome import Outcome
 from tidegate.ledger.builds import BuildLedger
@@ -119,14 +119,17 @@ class _Sweep:
             },
         )
         status = "vanished" if execution is None else execution.status
-        self._ledger.save(
-            replace(deployment, recoveries=attempt, execution=started.arn),
-            Line(
-                self._ledger.now(),
-                "recovery started",
-                detail=f"its execution ended as {status}, without an outcome",
-            ),
+        line = Line(
+            self._ledger.now(),
+            "recovery started",
+            detail=f"its execution ended as {status}, without an outcome",
         )
+        carried = replace(deployment, recoveries=attempt, execution=started.arn)
+        try:
+            self._ledger.save(carried, line, read=deployment)
+        except LostLockError:
+            # Another sweep was here, or the recovery has begun already: what they wrote is newer than what was read.
+            return 0
         self._ports.metrics.count("RecoveryStarted")
         return 1
 
