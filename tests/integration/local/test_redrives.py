@@ -144,7 +144,7 @@ def test_a_map_is_run_again_as_a_whole(cloud: Cloud, queue: tuple[str, str]) -> 
 
 def test_a_wait_begins_again(cloud: Cloud) -> None:
     wait = {"Type": "Wait", "Seconds": "{% $states.input.seconds %}", "End": True}
-    execution = cloud.start(cloud.machine({"Sleep": wait}), {"seconds": 2})
+    execution = cloud.start(cloud.machine({"Sleep": wait}), {"seconds": 6})
     wait_until(lambda: cloud.path(execution), what="the wait")
     cloud.client("stepfunctions").stop_execution(executionArn=execution)
     redrive(cloud, execution)
