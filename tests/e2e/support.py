@@ -120,7 +120,7 @@ class SampleCloud:
         self.wait_for_free_lock()
         return ended
 
-    def history(self, limit: int = 50) -> list[Deployment]:
+    def history(self, limit: int = 500) -> list[Deployment]:
         """Newest first."""
         return list(self.ledger.history(sample.SYSTEM, sample.ENVIRONMENT, limit))
 
