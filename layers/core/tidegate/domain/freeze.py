@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final, Protocol
-from zoneinfo import ZoneInfo
 
 from tidegate.domain.durations import PATTERN, format_duration, parse_duration
 from tidegate.domain.errors import BadInputError
@@ -62,12 +61,19 @@ def ends(window: Window, now: datetime) -> datetime:
     moment = now.astimezone(UTC)
     while True:
         left = (_of_week(window.end) - _read(window, moment)) % _WEEK
-        change = _change(ZoneInfo(window.timezone), moment, moment + left)
+        change = _change(_zone(window.timezone), moment, moment + left)
         if change is None:
             return moment + left
         if not _holds(window, change):
             return change
         moment = change
+
+
+def _zone(name: str) -> tzinfo:
+    # Only planning reads windows: the other functions, which know the freeze that a person sets, start without it.
+    from zoneinfo import ZoneInfo  # noqa: PLC0415
+
+    return ZoneInfo(name)
 
 
 def _holds(window: Window, now: datetime) -> bool:
@@ -81,7 +87,7 @@ def _of_week(moment: Moment) -> timedelta:
 
 def _read(window: Window, now: datetime) -> timedelta:
     """What the window's clock reads, since Monday 00:00."""
-    wall = now.astimezone(ZoneInfo(window.timezone))
+    wall = now.astimezone(_zone(window.timezone))
     return timedelta(
         days=wall.weekday(),
         hours=wall.hour,
@@ -91,7 +97,7 @@ def _read(window: Window, now: datetime) -> timedelta:
     )
 
 
-def _change(zone: ZoneInfo, after: datetime, last: datetime) -> datetime | None:
+def _change(zone: tzinfo, after: datetime, last: datetime) -> datetime | None:
     """The first instant behind `after`, up to `last`, with another offset from UTC. `zoneinfo` keeps its own list of
     them to itself; they are at whole seconds."""
     offset = after.astimezone(zone).utcoffset()
@@ -104,7 +110,7 @@ def _change(zone: ZoneInfo, after: datetime, last: datetime) -> datetime | None:
     return None
 
 
-def _first_other(zone: ZoneInfo, before: datetime, later: datetime) -> datetime:
+def _first_other(zone: tzinfo, before: datetime, later: datetime) -> datetime:
     """The whole second at which the offset changes, in the hour between two instants that have different ones."""
     offset = before.astimezone(zone).utcoffset()
     same, other = 0, -((before - later) // _SECOND)
