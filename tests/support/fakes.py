@@ -9,6 +9,7 @@ from tidegate.ports import Ports
 from tests.support.builds import FakeBuilds, FakeSources
 from tests.support.clock import FakeClock
 from tests.support.containers import FakeContainers, FakeService
+from tests.support.databases import FakeDatabases
 from tests.support.lookups import (
     FakeAlarms,
     FakeImages,
@@ -27,6 +28,7 @@ __all__ = [
     "FakeBus",
     "FakeClock",
     "FakeContainers",
+    "FakeDatabases",
     "FakeExecutions",
     "FakeImages",
     "FakeLogs",
@@ -55,6 +57,7 @@ class World:
     bus: FakeBus = field(default_factory=FakeBus)
     metrics: FakeMetrics = field(default_factory=FakeMetrics)
     webhook_secrets: FakeWebhookSecrets = field(default_factory=FakeWebhookSecrets)
+    databases: FakeDatabases = field(default_factory=FakeDatabases)
     builds: FakeBuilds = field(init=False)
     containers: FakeContainers = field(init=False)
     executions: FakeExecutions = field(init=False)
@@ -84,4 +87,5 @@ class World:
             clock=self.clock,
             webhook_secrets=self.webhook_secrets,
             web=self.web,
+            databases=self.databases,
         )

@@ -96,6 +96,24 @@ class TaskDefinition:
 
 
 @dataclass(frozen=True, slots=True)
+class OneOff:
+    """A task to run once, like those of `service` but for the command and the environment of one container.
+
+    `token` makes ECS start it only once; `started_by` and `group` are what ECS shows of it.
+    """
+
+    cluster: str
+    service: str
+    task_definition: str
+    container: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    token: str
+    started_by: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoppedTask:
     """A task of an ECS deployment that stopped; `stopped_at` is ISO 8601.
 
@@ -112,6 +130,19 @@ class StoppedTask:
     @property
     def id(self) -> str:
         return self.arn.rsplit("/", 1)[-1]
+
+    def exit_code(self, container: str) -> int | None:
+        """None where it never ran, or ran and was lost."""
+        return next(
+            (entry.get("exit_code") for entry in self.containers if entry.get("name") == container), None
+        )
+
+    @property
+    def failed(self) -> bool:
+        """Whether one of its containers did not end well, or never began."""
+        return self.stop_code == "TaskFailedToStart" or any(
+            entry.get("exit_code") not in (None, 0) for entry in self.containers
+        )
 
 
 class Containers(Protocol):
@@ -141,6 +172,19 @@ class Containers(Protocol):
     def stopped_tasks(self, cluster: str, service: str, deployment_id: str) -> list[StoppedTask]:
         """Those of one ECS deployment that ECS still remembers (about an hour), newest first."""
 
+    def run_task(self, wanted: OneOff) -> str:
+        """ARN of the task, in the network and on the capacity of the service.
+
+        Raises TransientError while there is no capacity, NotFoundError when there is no such active service.
+        """
+
+    def task(self, cluster: str, arn: str) -> StoppedTask | None:
+        """A task that has stopped; None while it has not. Raises NotFoundError when ECS does not know it: one that
+        it has forgotten (about an hour after its end), or that began this moment."""
+
+    def stop_task(self, cluster: str, arn: str, reason: str) -> None:
+        """Begin to stop it; nothing happens when ECS knows it no more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scan:
@@ -158,6 +202,15 @@ class Scan:
     @property
     def pending(self) -> bool:
         return self.status in ("PENDING", "IN_PROGRESS")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFolder:
+    """`files` by their name within the folder, as the image's topmost layer that has them leaves them; `labels` as
+    the image's configuration has them."""
+
+    files: Mapping[str, bytes]
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 class Images(Protocol):
@@ -178,6 +231,10 @@ class Images(Protocol):
 
     def scan(self, repository: str, digest: str) -> Scan | None:
         """What ECR's scan of an image found; None when there is none (not scanned, or no such image)."""
+
+    def folder(self, repository: str, digest: str, directory: str, suffix: str) -> ImageFolder | None:
+        """The files directly in a folder of an image whose names end in `suffix`, and the image's labels; None when the
+        repository has no such image. An image without the folder has no files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +394,57 @@ class Web(Protocol):
     def wait(self, seconds: float) -> None: ...
 
 
+class Backups(Protocol):
+    """Amazon RDS: `kind` is `cluster` or `instance`."""
+
+    def status(self, kind: str, name: str) -> str | None:
+        """Of a database, as RDS has it (`available`, `stopped`, …); None when there is none of this name."""
+
+    def snapshot(self, kind: str, name: str, snapshot: str) -> None:
+        """Begin a snapshot; one of this name that is there already is left as it is."""
+
+    def snapshot_status(self, kind: str, snapshot: str) -> str | None:
+        """As RDS has it (`creating`, `available`, …); None when there is none of this name."""
+
+
+class SqlError(Exception):
+    """The database refused a statement. `code` is the SQLSTATE, `message` the primary message alone: details and
+    hints may show rows."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{message} ({code})")
+        self.code = code
+        self.message = message
+
+
+class Session(Protocol):
+    """One connection to a PostgreSQL database; without BEGIN, each call of `run` is a transaction of its own.
+
+    Both raise SqlError for what the database refuses, TransientError when the connection is lost.
+    """
+
+    def run(self, sql: str) -> list[list[Any]]:
+        """One or more statements as they are, by the simple protocol; gives the rows of the last one."""
+
+    def query(self, sql: str, **values: Any) -> list[list[Any]]:
+        """One statement with `:name` placeholders."""
+
+    def close(self) -> None: ...
+
+
+class Databases(Protocol):
+    """Databases, by the name of the secret that holds a credential."""
+
+    def connect(self, secret: str, tls: str, application: str, patience: float) -> Session:
+        """A new connection under this `application_name`; `tls` is `verify-full` or `off`.
+
+        A server that does not answer, or says that it is starting, is asked again for `patience` seconds (a paused
+        Aurora wakes when it is). Raises TransientError when it never answered, and OutsideError for a secret that is
+        missing or has another shape, a wrong password, or a server that does not prove who it is. No error shows an
+        address or a credential.
+        """
+
+
 class Metrics(Protocol):
     def count(self, name: str, value: float = 1, unit: str = "Count", **dimensions: str) -> None: ...
 
@@ -360,3 +468,5 @@ class Ports:
     clock: Clock
     webhook_secrets: WebhookSecrets
     web: Web
+    databases: Databases
+    backups: Backups

@@ -18,6 +18,7 @@ from tidegate.adapters.ecs import EcsContainers
 from tidegate.adapters.events import EventBridgeBus
 from tidegate.adapters.http import HttpWeb
 from tidegate.adapters.logs import CloudWatchLogs
+from tidegate.adapters.postgres import PostgresDatabases
 from tidegate.adapters.references import AwsReferences
 from tidegate.adapters.registry import SsmRegistry
 from tidegate.adapters.stepfunctions import StepFunctions
@@ -76,6 +77,7 @@ def compose(settings: Settings, metrics: Metrics, clients: Clients) -> Ports:
             lambda: clients.client("secretsmanager"), settings.github_secret, clock, metrics
         ),
         web=HttpWeb(),
+        databases=PostgresDatabases(lambda region: clients.client("secretsmanager", region)),
     )
 
 
