@@ -55,7 +55,11 @@ def up(
         bool | None, typer.Option("--no-ecs-events", help="ECS sends no events: the sweep must find out.")
     ] = None,
 ) -> None:
-    """Start it, build the orchestrator, deploy it with the real SAM CLI. Does only what is left to do."""
+    """Start it, build the orchestrator, deploy it with the real SAM CLI. Does only what is left to do.
+
+    A PostgreSQL server runs beside it, without TLS, with a password of its own; where tasks are containers, they reach
+    it too.
+    """
     _require_region(call.given.region)
     ecs_events = None if no_ecs_events is None else not no_ecs_events
     wanted = cloud.Wanted(port, call.given.region, iam, ecs_events, call.given.stack, docker)
@@ -95,15 +99,23 @@ def status(call: Call) -> None:
 @app.command()
 @with_global_options
 def env(call: Call) -> None:
-    """What a shell needs to talk to it: eval "$(tidegate local env)"."""
+    """What a shell needs to talk to it: eval "$(tidegate local env)".
+
+    For the AWS CLI, boto3, SAM and Tidegate the AWS_* variables, for psql and other clients of PostgreSQL PGHOST,
+    PGPORT, PGUSER and PGPASSWORD.
+    """
     running = cloud.running(Checkout.find())
     exports = environment.exports(running.endpoint_url, running.options.region)
+    unset = [*environment.UNSET]
+    if running.postgres is not None:
+        exports |= running.postgres.variables()
+        unset += environment.UNSET_POSTGRES
     if running.options.stack != STACK:
         exports["TIDEGATE_STACK"] = running.options.stack
     if call.given.json:
         print_document(exports)
         return
-    print(f"unset {' '.join(environment.UNSET)}")
+    print(f"unset {' '.join(unset)}")
     for name, value in exports.items():
         print(f"export {name}={shlex.quote(value)}")
 
@@ -203,6 +215,8 @@ def _show(shown: Cloud) -> None:
     print(f"the embedded cloud runs at {shown.endpoint_url}")
     print(f"  account {ACCOUNT}, region {options.region}, stack {options.stack}")
     print(f"  IAM {'enforced' if options.iam else 'not enforced'}, {cloud.tasks_of(shown)}")
+    if shown.postgres is not None:
+        print(f"  PostgreSQL at {shown.postgres.host}:{shown.postgres.port}, user {shown.postgres.user}")
     print('  use it:  eval "$(tidegate local env)", or tidegate --local …')
     print("  stop it: tidegate local down")
 

@@ -26,6 +26,14 @@ class Engine:
     version: str
 
 
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """The network of containers that name none: this machine's `address` in it, and its addresses, `subnet`."""
+
+    address: str
+    subnet: str
+
+
 class NoEngineError(Exception):
     """No engine can be used; the message says why, and where it was looked for."""
 
@@ -61,6 +69,15 @@ def find(environ: Mapping[str, str] | None = None) -> Engine:
 def is_behind_a_wall(version: Mapping[str, Any]) -> bool:
     """Whether `docker version` is that of Docker Desktop, which names itself as the server's platform."""
     return "Docker Desktop" in str((version.get("Platform") or {}).get("Name"))
+
+
+def bridge(where: str) -> Bridge | None:
+    """The default bridge of the engine at `where`; None for one that was set up without it, or with IPv6 alone."""
+    with contextlib.suppress(*_errors()), connected(where) as docker:
+        for entry in docker.api.inspect_network("bridge")["IPAM"]["Config"] or []:
+            if "." in entry.get("Gateway", ""):
+                return Bridge(entry["Gateway"], entry["Subnet"])
+    return None
 
 
 @contextmanager

@@ -15,13 +15,14 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from tidegate_local import engine
 from tidegate_local.faults import FaultBoard
+from tidegate_local.postgres.server import Server
 from tidegate_local.settings import ACCOUNT, Pace, Settings
 
 KEEP_ALIVE_SECONDS = 75  # longer than botocore keeps an idle connection, or it would meet a closed one
@@ -50,6 +51,7 @@ def parse(arguments: Sequence[str] | None) -> Settings:
     parser.add_argument("--iam", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--ecs-events", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--docker", action=argparse.BooleanOptionalAction, default=False)
+    parser.add_argument("--postgres", action=argparse.BooleanOptionalAction, default=False)
     parser.add_argument("--task-start-seconds", type=float, help="PENDING takes this long")
     parser.add_argument("--steady-seconds", type=float, help="RUNNING until healthy")
     parser.add_argument(
@@ -75,6 +77,7 @@ def parse(arguments: Sequence[str] | None) -> Settings:
         ecs_events=given.ecs_events,
         docker=given.docker,
         docker_host=docker_host,
+        postgres=given.postgres,
         pace=pace,
         build_minute_seconds=given.build_minute_seconds,
         without=frozenset(given.without),
@@ -121,6 +124,24 @@ def prepare_environment(settings: Settings) -> Path:
 
 
 async def _serve(settings: Settings) -> None:
+    over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def shut_down() -> None:
+        loop.call_soon_threadsafe(over.set)
+
+    # Before the imports, which take longer than it does.
+    database = Server(settings, failed=shut_down) if settings.postgres else None
+    if database is not None:
+        database.start()
+    try:
+        await _serve_aws(settings, over, shut_down)
+    finally:
+        if database is not None:
+            await asyncio.to_thread(database.stop)
+
+
+async def _serve_aws(settings: Settings, over: asyncio.Event, shut_down: Callable[[], None]) -> None:
     import ministack.app as ministack  # noqa: PLC0415 -- after prepare_environment
     from hypercorn.asyncio import serve  # noqa: PLC0415
     from hypercorn.config import Config  # noqa: PLC0415
@@ -130,17 +151,11 @@ async def _serve(settings: Settings) -> None:
 
     # MiniStack has read it; a function that inherits it would keep its log lines to itself.
     del os.environ["LOG_LEVEL"]
-    over = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, over.set)
+        asyncio.get_running_loop().add_signal_handler(number, over.set)
 
     board = FaultBoard()
     installed = mends.install(settings, board)
-
-    def shut_down() -> None:
-        loop.call_soon_threadsafe(over.set)
-
     # Hypercorn types the messages of its applications one by one; ours only passes them on.
     app: Any = asgi.wrap(ministack.app, asgi.Control(settings, board, installed, shut_down))
     config = Config()

@@ -40,6 +40,8 @@ class Settings:
     docker_host: str = ""
     """Address of the engine, as DOCKER_HOST has it; empty unless `docker`. The process's own environment hides
     the engine, so that MiniStack starts no containers that nobody removes: hand this one to who needs it."""
+    postgres: bool = False
+    """A PostgreSQL server of its own runs beside it."""
     pace: Pace = field(default_factory=Pace)
     build_minute_seconds: float = 60.0
     """How long a minute of a CodeBuild time-out is; a test cannot wait for five of them."""

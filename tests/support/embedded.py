@@ -20,6 +20,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from tidegate_local.control import Control, NotRunningError
+from tidegate_local.postgres import access
+from tidegate_local.postgres.access import Access
 
 from tests.support.waiting import wait_until
 
@@ -36,6 +38,11 @@ class Cloud:
     @property
     def control(self) -> Control:
         return Control(self.endpoint_url)
+
+    @property
+    def postgres(self) -> Access:
+        """How to log in to its PostgreSQL; of a cloud that was started with `--postgres`."""
+        return wait_until(lambda: access.read(self.state_dir), what="PostgreSQL", seconds=30)
 
     @cache  # noqa: B019 -- lives as long as the session's cloud
     def client(self, service: str, **credentials: str) -> Any:

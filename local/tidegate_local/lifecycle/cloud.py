@@ -19,6 +19,9 @@ from tidegate_local.lifecycle.deploying import deploy, parameters
 from tidegate_local.lifecycle.errors import LocalError, NotUpError, UsageError, failed
 from tidegate_local.lifecycle.locking import exclusive
 from tidegate_local.lifecycle.record import Cloud, Docker, Options
+from tidegate_local.postgres import access
+from tidegate_local.postgres.access import Access
+from tidegate_local.postgres.process import sweep
 from tidegate_local.settings import cloud_id
 
 READY_SECONDS = 60.0
@@ -114,6 +117,7 @@ def status(checkout: Checkout) -> Status:
         return Status("stopped", None)
     if not processes.runs(cloud.pid, _marker(checkout)):
         return Status("broken", cloud)
+    cloud = cloud.with_postgres(access.read(checkout.server))
     if cloud.deployed is None:
         return Status("starting", cloud)
     return Status("running" if _answers(cloud) else "broken", cloud)
@@ -175,12 +179,12 @@ def _fill(checkout: Checkout, cloud: Cloud, say: Say) -> Cloud:
     deployed = " ".join([built.parent.name, *parameters(checkout)])
     if cloud.deployed == deployed:
         say("the stack is up to date")
-        return cloud
-    say(f"sam deploy: stack {cloud.options.stack}")
-    deploy(checkout, cloud, built)
-    cloud = cloud.with_deployed(deployed)
-    record.write(checkout.record, cloud)
-    return cloud
+    else:
+        say(f"sam deploy: stack {cloud.options.stack}")
+        deploy(checkout, cloud, built)
+        cloud = cloud.with_deployed(deployed)
+        record.write(checkout.record, cloud)
+    return cloud.with_postgres(_database(checkout))
 
 
 def tasks_of(cloud: Cloud) -> str:
@@ -211,7 +215,7 @@ def _start(checkout: Checkout, options: Options, engine_used: engine.Engine | No
     command += ["--region", options.region, "--state-dir", _marker(checkout)]
     command += ["--iam" if options.iam else "--no-iam"]
     command += ["--ecs-events" if options.ecs_events else "--no-ecs-events"]
-    command += ["--docker" if engine_used else "--no-docker"]
+    command += ["--docker" if engine_used else "--no-docker", "--postgres"]
     checkout.temporary.mkdir(parents=True, exist_ok=True)
     environ = environment.clean(checkout)
     log = checkout.log("server")
@@ -234,6 +238,27 @@ def _wait_until_ready(checkout: Checkout, cloud: Cloud) -> None:
         raise failed(f"the embedded cloud is not ready after {READY_SECONDS:g} s", log)
 
 
+def _database(checkout: Checkout) -> Access:
+    """Of PostgreSQL, once it takes connections. It was started with the cloud, and is started again when it dies."""
+
+    def ready() -> bool:
+        found = access.read(checkout.server)
+        return found is not None and _listens(found.host, found.port)
+
+    if not processes.wait_until(ready, seconds=READY_SECONDS):
+        raise failed(f"PostgreSQL is not ready after {READY_SECONDS:g} s", checkout.log("server"))
+    found = access.read(checkout.server)
+    if found is None:
+        raise failed("PostgreSQL ended", checkout.log("server"))
+    return found
+
+
+def _listens(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((host, port)) == 0
+
+
 def _answers(cloud: Cloud) -> bool:
     try:
         return Control(cloud.endpoint_url).health().ready
@@ -244,8 +269,9 @@ def _answers(cloud: Cloud) -> bool:
 def _stop(checkout: Checkout, cloud: Cloud) -> None:
     """The logs stay, for whoever asks why."""
     processes.stop(cloud.pid, _marker(checkout))
+    sweep(access.data_of(checkout.server))  # the server does so itself, unless it was killed
     if cloud.engine is not None:
-        # It does so itself, unless it was killed.
+        # As above.
         own = cloud_id(Path(_marker(checkout)))
         engine.sweep(cloud.engine.address, cloud_id=own, registry=cloud.options.registry)
     checkout.record.unlink(missing_ok=True)

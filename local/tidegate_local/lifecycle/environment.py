@@ -73,6 +73,9 @@ def exports(endpoint_url: str, region: str) -> dict[str, str]:
 UNSET = ("AWS_PROFILE", "AWS_SESSION_TOKEN")
 """What would take precedence over the key pair, or be sent along with it."""
 
+UNSET_POSTGRES = ("PGHOSTADDR", "PGSERVICE", "PGDATABASE", "PGSSLMODE", "PGPASSFILE")
+"""What would take precedence over PGHOST, or ask for another database or for the TLS that it has not."""
+
 
 def architecture() -> str:
     """Lambda's word for this machine's processor: x86_64 or arm64."""

@@ -106,6 +106,11 @@ def stop(pid: int, marker: str) -> None:
     wait_until(lambda: not runs(pid, marker) and not group_lives(pid), seconds=ORDERLY_SECONDS)
 
 
+def send(pid: int, which: signal.Signals) -> None:
+    """A signal to one process; nothing happens if it is gone."""
+    _signal(os.kill, pid, which)
+
+
 def runs_anything(pid: int) -> bool:
     """Whether there is a process of that number."""
     return bool(_command(pid))

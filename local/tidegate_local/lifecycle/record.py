@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from tidegate_local.engine import Engine
 from tidegate_local.lifecycle.environment import LOOPBACK
+from tidegate_local.postgres.access import Access
 from tidegate_local.settings import ACCOUNT
 
 STACK = "tidegate"
@@ -45,6 +46,8 @@ class Cloud:
     pid: int
     deployed: str | None = None
     engine: Engine | None = None
+    postgres: Access | None = None
+    """Known while it runs, and not written down: the server keeps it where nobody else can read it."""
 
     @property
     def endpoint_url(self) -> str:
@@ -55,14 +58,18 @@ class Cloud:
         """The same, with that deployed."""
         return replace(self, deployed=deployed)
 
+    def with_postgres(self, access: Access | None) -> "Cloud":
+        """The same, with its database."""
+        return replace(self, postgres=access)
+
     def document(self) -> dict[str, Any]:
-        """What `local up --json` prints. A database comes later: null."""
+        """What `local up --json` prints."""
         return {
             "endpoint_url": self.endpoint_url,
             "account": ACCOUNT,
             "region": self.options.region,
             "registry": self.options.registry,
-            "postgres": None,
+            "postgres": self.postgres.document() if self.postgres else None,
             "docker": self.engine is not None,
             "iam": self.options.iam,
         }
@@ -82,5 +89,6 @@ def write(path: Path, cloud: Cloud) -> None:
     """In one piece: a reader sees the old record or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps(asdict(cloud), indent=1))
+    content = {key: value for key, value in asdict(cloud).items() if key != "postgres"}
+    draft.write_text(json.dumps(content, indent=1))
     draft.replace(path)

@@ -47,6 +47,7 @@ def up(tidegate: CommandLine) -> Iterator[dict[str, Any]]:
     state = Path(tidegate.variables["TIDEGATE_STATE_DIR"])
     assert not state.exists()
     assert not listens(port)
+    assert not listens(ended.document["postgres"]["port"])
     assert processes_of(state) == []
     assert {
         path for path in files_in(Path(tidegate.variables["HOME"])) if not path.startswith(".cache/")
@@ -71,7 +72,9 @@ def test_up_says_what_there_is(up: dict[str, Any]) -> None:
     assert set(up) == {"endpoint_url", "account", "region", "registry", "postgres", "docker", "iam"}
     assert up["endpoint_url"].startswith("http://127.0.0.1:")
     assert (up["account"], up["region"]) == ("000000000000", "us-east-1")
-    assert (up["postgres"], up["docker"], up["iam"]) == (None, False, True)
+    assert (up["docker"], up["iam"]) == (False, True)
+    assert set(up["postgres"]) == {"host", "port", "user", "password"}
+    assert (up["postgres"]["host"], up["postgres"]["user"]) == ("127.0.0.1", "postgres")
     assert f"http://{up['registry']}" == up["endpoint_url"]
 
 
@@ -126,6 +129,8 @@ def test_status_says_that_it_runs(tidegate: CommandLine, up: dict[str, Any]) -> 
     assert tidegate.run("local", "status", "--json").document == {"state": "running", **up}
     told = tidegate.run("local", "status").output
     assert up["endpoint_url"] in told
+    assert f"PostgreSQL at 127.0.0.1:{up['postgres']['port']}, user postgres" in told
+    assert up["postgres"]["password"] not in told
     assert "tasks are simulated: no Docker engine answers" in told
 
 
@@ -150,10 +155,32 @@ def test_env_points_a_shell_at_it_and_nowhere_else(tidegate: CommandLine, up: di
     assert not [line for line in variables if line.startswith(("AWS_PROFILE", "AWS_SESSION_TOKEN"))]
 
 
+def test_env_lets_clients_of_postgresql_in(tidegate: CommandLine) -> None:
+    """Even where the shell had another server, another database and TLS in mind."""
+    person = tidegate.with_variables(
+        PGHOSTADDR="192.0.2.1", PGDATABASE="shop", PGSSLMODE="require", PGSERVICE="shop", PATH=search_path()
+    )
+    program = "import psycopg; print(psycopg.connect('').info.dsn)"
+    ended = subprocess.run(
+        ["bash", "-euc", f'eval "$(tidegate local env)"; python -c "{program}"'],
+        env=person.environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "user=postgres" in ended.stdout
+
+
 def test_env_as_json(tidegate: CommandLine, up: dict[str, Any]) -> None:
     document = tidegate.run("local", "env", "--json").document
     assert document["AWS_ENDPOINT_URL"] == up["endpoint_url"]
     assert document["AWS_ACCESS_KEY_ID"] == "test"
+    assert {name: document[name] for name in ("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD")} == {
+        "PGHOST": up["postgres"]["host"],
+        "PGPORT": str(up["postgres"]["port"]),
+        "PGUSER": up["postgres"]["user"],
+        "PGPASSWORD": up["postgres"]["password"],
+    }
 
 
 def test_a_file_of_events_reaches_the_rules(

@@ -10,6 +10,7 @@ from pathlib import Path
 import boto3
 import pytest
 from tidegate_local.lifecycle import record
+from tidegate_local.postgres import access
 
 from tests.integration.local import small_checkout
 from tests.support.command_line import CommandLine
@@ -145,15 +146,30 @@ def test_one_that_was_killed_is_cleared_away(tidegate: CommandLine, state: Path)
     ).invoke(FunctionName="echo", Payload=b"{}")
     killed = record.read(state / "cloud.json")
     assert killed is not None
+    database = access.read(state / "server")
+    assert database is not None
     os.kill(killed.pid, signal.SIGKILL)
     wait_until(lambda: not listens(port), what="the server to be gone")
     assert tidegate.run("local", "status", "--json").document["state"] == "broken"
     assert tidegate.run("local", "env", "--json").error["code"] == "not_running"
 
     assert tidegate.run("local", "up", "--port", str(port)).exit_code == 0
-    assert tidegate.run("local", "status", "--json").document["state"] == "running"
+    status = tidegate.run("local", "status", "--json").document
+    assert status["state"] == "running"
+    assert status["postgres"]["password"] != database.password
     assert tidegate.run("local", "down", "--json").document == {"stopped": True}
     assert not state.exists()
+
+
+def test_down_after_the_kill_of_a_cloud_ends_its_database(tidegate: CommandLine, state: Path) -> None:
+    up = tidegate.run("local", "up", "--port", str(free_port()), "--json").document
+    killed = record.read(state / "cloud.json")
+    assert killed is not None
+    os.kill(killed.pid, signal.SIGKILL)
+    assert tidegate.run("local", "down", "--json").document == {"stopped": True}
+    assert not state.exists()
+    assert not listens(up["postgres"]["port"])
+    assert processes_of(state) == []
 
 
 def test_a_record_that_was_cut_off_is_no_record(tidegate: CommandLine, state: Path) -> None:

@@ -7,6 +7,7 @@ from tidegate_local.engine import Engine
 from tidegate_local.lifecycle import record
 from tidegate_local.lifecycle.cloud import Wanted, tasks_of
 from tidegate_local.lifecycle.record import Cloud, Docker, Options
+from tidegate_local.postgres.access import Access
 
 CHOICES: tuple[Docker, ...] = ("auto", "require", "off")
 ENGINE = Engine("unix:///var/run/docker.sock", "20.10.24")
@@ -41,6 +42,21 @@ def test_the_document_has_the_keys_of_the_contract() -> None:
         "iam": True,
     }
     assert Cloud(Options(), pid=1, engine=ENGINE).document()["docker"] is True
+    database = Access("127.0.0.1", 14566, "postgres", "secret")
+    assert Cloud(Options(), pid=1).with_postgres(database).document()["postgres"] == {
+        "host": "127.0.0.1",
+        "port": 14566,
+        "user": "postgres",
+        "password": "secret",
+    }
+
+
+def test_a_password_is_not_written_down(tmp_path: Path) -> None:
+    cloud = Cloud(Options(), pid=1).with_postgres(Access("127.0.0.1", 14566, "postgres", "secret"))
+    path = tmp_path / "cloud.json"
+    record.write(path, cloud)
+    assert "secret" not in path.read_text()
+    assert record.read(path) == Cloud(Options(), pid=1)
 
 
 def test_what_nobody_named_is_as_it_runs() -> None:
