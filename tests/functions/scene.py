@@ -185,7 +185,7 @@ class Scene:
 
     def crashed(self) -> Scene:
         """A task of `api` says its password and dies; ECS gives the deployment up."""
-        task = self.world.containers.stop_task("shop-api")
+        task = self.world.containers.crash_task("shop-api")
         lines = ["starting", f"cannot connect: password={CANARY}", f"postgres://shop:{CANARY}@db/shop"]
         self.world.logs.write("/ecs/shop-api", f"ecs/app/{task.id}", *lines)
         self.world.containers.fail("shop-api")

@@ -9,7 +9,7 @@ from typing import Any
 from tidegate.domain.errors import NotFoundError, OutsideError
 from tidegate.domain.plan import shape
 from tidegate.domain.rollout import EcsDeployment, ServiceState
-from tidegate.ports import Clock, StoppedTask, TaskDefinition
+from tidegate.ports import Clock, OneOff, StoppedTask, TaskDefinition
 
 from tests.support.clock import FakeClock, iso
 from tests.support.scripted import Scripted, recorded
@@ -60,7 +60,7 @@ class FakeService:
 
 
 class FakeContainers(Scripted):
-    """The methods of the port, and what happens in ECS by itself: `complete`, `fail`, `supersede`, `stop_task`, …
+    """The methods of the port, and what happens in ECS by itself: `complete`, `fail`, `supersede`, `crash_task`, …
 
     A service may be named alone where only one cluster has it.
     """
@@ -70,6 +70,9 @@ class FakeContainers(Scripted):
         self.clock = clock or FakeClock()
         self.clusters: dict[str, dict[str, FakeService]] = {}
         self.revisions_of: dict[str, list[TaskDefinition]] = {}
+        # One-off tasks, by their ARN, and how each ended; None while it runs.
+        self.one_offs: dict[str, OneOff] = {}
+        self.ended: dict[str, StoppedTask | None] = {}
         self._last_id = 0
 
     # The port
@@ -113,6 +116,50 @@ class FakeContainers(Scripted):
         return sorted(tasks, key=lambda task: task.stopped_at, reverse=True)
 
     # What the test sets up
+
+    @recorded
+    def run_task(self, wanted: OneOff) -> str:
+        if wanted.service not in self.clusters.get(wanted.cluster, {}):
+            raise NotFoundError(f"there is no active service {wanted.service} in {wanted.cluster}")
+        for arn, known in self.one_offs.items():
+            if known.token == wanted.token:
+                return arn
+        arn = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/{wanted.cluster}/{self._next():032x}"
+        self.one_offs[arn] = wanted
+        self.ended[arn] = None
+        return arn
+
+    @recorded
+    def task(self, cluster: str, arn: str) -> StoppedTask | None:
+        if arn not in self.ended:
+            raise NotFoundError(f"ECS does not know the task {arn.rsplit('/', 1)[-1]}")
+        return self.ended[arn]
+
+    @recorded
+    def stop_task(self, cluster: str, arn: str, reason: str) -> None:
+        if self.ended.get(arn, self) is None:
+            self.end_task(arn, exit_code=137, stop_code="UserInitiated", reason=reason)
+
+    def end_task(
+        self,
+        arn: str,
+        *,
+        exit_code: int | None = 0,
+        stop_code: str = "EssentialContainerExited",
+        reason: str = "Essential container in task exited",
+    ) -> StoppedTask:
+        """A one-off task ends."""
+        wanted = self.one_offs[arn]
+        task = StoppedTask(
+            arn=arn,
+            stopped_at=iso(self.clock.now()),
+            stop_code=stop_code,
+            reason=reason,
+            task_definition=wanted.task_definition,
+            containers=[{"name": wanted.container, "exit_code": exit_code, "reason": ""}],
+        )
+        self.ended[arn] = task
+        return task
 
     def add_cluster(self, name: str) -> None:
         self.clusters.setdefault(name, {})
@@ -233,7 +280,7 @@ class FakeContainers(Scripted):
         line = {"at": iso(self.clock.now()), "message": f"(service {service}) {message}"}
         self.service(service, cluster).events.append(line)
 
-    def stop_task(
+    def crash_task(
         self,
         service: str,
         *,

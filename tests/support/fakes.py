@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from tidegate.ports import Ports
 
+from tests.support.backups import FakeBackups
 from tests.support.builds import FakeBuilds, FakeSources
 from tests.support.clock import FakeClock
 from tests.support.containers import FakeContainers, FakeService
@@ -58,6 +59,7 @@ class World:
     metrics: FakeMetrics = field(default_factory=FakeMetrics)
     webhook_secrets: FakeWebhookSecrets = field(default_factory=FakeWebhookSecrets)
     databases: FakeDatabases = field(default_factory=FakeDatabases)
+    backups: FakeBackups = field(default_factory=FakeBackups)
     builds: FakeBuilds = field(init=False)
     containers: FakeContainers = field(init=False)
     executions: FakeExecutions = field(init=False)
@@ -88,4 +90,5 @@ class World:
             webhook_secrets=self.webhook_secrets,
             web=self.web,
             databases=self.databases,
+            backups=self.backups,
         )

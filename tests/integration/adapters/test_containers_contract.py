@@ -366,7 +366,7 @@ def test_the_simulated_service_goes_through_a_rollout_as_ecs_does() -> None:
     started = fake.update_service("c", "api", revision)
     assert fake.update_service("c", "api", revision) == started
     assert [entry.status for entry in fake.services("c", ["api"])["api"].deployments] == ["PRIMARY", "ACTIVE"]
-    stopped = fake.stop_task("api", exit_code=3)
+    stopped = fake.crash_task("api", exit_code=3)
     assert fake.stopped_tasks("c", "api", started.id) == [stopped]
     assert fake.stopped_tasks("c", "api", before.id) == []
     failed = fake.fail("api")

@@ -19,7 +19,7 @@ def crash(shop: Shop, version: int = 2) -> str:
     fence = shop.acquire(planned, f"lock-{version}")
     containers, ecs = shop.world.containers, "shop-worker"
     shop.roll(planned, "worker", fence)
-    task = containers.stop_task(ecs, exit_code=137, container_reason="OutOfMemoryError: Container killed")
+    task = containers.crash_task(ecs, exit_code=137, container_reason="OutOfMemoryError: Container killed")
     shop.world.logs.write(f"/ecs/{ecs}", f"ecs/app/{task.id}", "loading", "password=hunter2", "killed")
     containers.event(ecs, "deployment failed: tasks failed to start.")
     failed = containers.fail(ecs)

@@ -232,7 +232,7 @@ def test_await_leaves_the_token_with_somebody_elses_deployment(rolling: tuple[Sh
 class TestReport:
     def _failed(self, shop: Shop, planned: Any, fence: int) -> Any:
         shop.roll(planned, "worker", fence)
-        task = shop.world.containers.stop_task(
+        task = shop.world.containers.crash_task(
             "shop-worker", exit_code=137, reason="Essential container in task exited"
         )
         shop.world.logs.write(

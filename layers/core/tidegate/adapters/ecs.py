@@ -9,10 +9,10 @@ from botocore.exceptions import ClientError
 
 from tidegate.adapters.errors import asking, code_of
 from tidegate.adapters.moments import iso, plain
-from tidegate.domain.errors import NotFoundError, OutsideError
+from tidegate.domain.errors import NotFoundError, OutsideError, TransientError
 from tidegate.domain.plan import shape
 from tidegate.domain.rollout import EcsDeployment, ServiceState
-from tidegate.ports import StoppedTask, TaskDefinition
+from tidegate.ports import OneOff, StoppedTask, TaskDefinition
 
 if TYPE_CHECKING:
     from mypy_boto3_ecs import ECSClient
@@ -121,6 +121,79 @@ class EcsContainers:
             if not page.get("nextToken"):
                 return sorted(found, key=lambda task: task.stopped_at, reverse=True)
             question["nextToken"] = page["nextToken"]
+
+    def run_task(self, wanted: OneOff) -> str:
+        """Where and on what a task runs is the service's own to say: RunTask is given what DescribeServices tells."""
+        with asking("ecs:DescribeServices"):
+            try:
+                answer = self._client().describe_services(cluster=wanted.cluster, services=[wanted.service])
+            except ClientError as error:
+                if code_of(error) in _MISSING:
+                    raise NotFoundError(f"there is no cluster {wanted.cluster}") from error
+                raise
+        service = next((one for one in answer["services"] if one.get("status") == "ACTIVE"), None)
+        if service is None:
+            raise NotFoundError(f"there is no active service {wanted.service} in {wanted.cluster}")
+        request: dict[str, Any] = {
+            "cluster": wanted.cluster,
+            "taskDefinition": wanted.task_definition,
+            "count": 1,
+            "clientToken": wanted.token,
+            "startedBy": wanted.started_by,
+            "group": wanted.group,
+            "propagateTags": "TASK_DEFINITION",
+            "overrides": {
+                "containerOverrides": [
+                    {
+                        "name": wanted.container,
+                        "command": list(wanted.command),
+                        "environment": [
+                            {"name": name, "value": value} for name, value in wanted.environment.items()
+                        ],
+                    }
+                ]
+            },
+        }
+        for name in ("networkConfiguration", "platformVersion"):
+            if service.get(name):
+                request[name] = service[name]
+        if service.get("capacityProviderStrategy"):
+            request["capacityProviderStrategy"] = service["capacityProviderStrategy"]
+        elif service.get("launchType"):
+            request["launchType"] = service["launchType"]
+        action = "ecs:RunTask"
+        with asking(action):
+            started = self._client().run_task(**request)
+        if started["tasks"]:
+            return str(started["tasks"][0]["taskArn"])
+        reasons = ", ".join(failure.get("reason", "") for failure in started.get("failures", []))
+        # RESOURCE:…, AGENT, "Capacity is unavailable at this time": capacity comes and goes (ECS developer guide,
+        # "API failure reasons"); what is MISSING or does not fit stays so.
+        if any(word in reasons for word in ("MISSING", "ATTRIBUTE", "LOCATION")):
+            raise OutsideError(f"{action}: ECS refused: {reasons}")
+        raise TransientError(f"{action}: no capacity: {reasons or 'ECS started no task'}")
+
+    def task(self, cluster: str, arn: str) -> StoppedTask | None:
+        with asking("ecs:DescribeTasks"):
+            try:
+                answer = self._client().describe_tasks(cluster=cluster, tasks=[arn])
+            except ClientError as error:
+                if code_of(error) in _MISSING:
+                    raise NotFoundError(f"there is no cluster {cluster}") from error
+                raise
+        if not answer["tasks"]:
+            raise NotFoundError(f"ECS does not know the task {arn.rsplit('/', 1)[-1]}")
+        task = answer["tasks"][0]
+        return _stopped(task) if task.get("lastStatus") == "STOPPED" else None
+
+    def stop_task(self, cluster: str, arn: str, reason: str) -> None:
+        with asking("ecs:StopTask"):
+            try:
+                self._client().stop_task(cluster=cluster, task=arn, reason=reason)
+            except ClientError as error:
+                # The one code that page gives for a task that is not found.
+                if code_of(error) not in {"InvalidParameterException", *_MISSING}:
+                    raise
 
 
 def _family(arn: str) -> str:

@@ -25,6 +25,7 @@ class Phase(StrEnum):
     PLANNED = "Planned"
     AWAITING_APPROVAL = "AwaitingApproval"
     QUEUED = "Queued"
+    MIGRATING = "Migrating"
     ROLLING = "Rolling"
     BAKING = "Baking"
     COMPENSATING = "Compensating"
@@ -73,11 +74,21 @@ class Deployment:
         return "restart" in self.request
 
     @property
+    def only_migrations(self) -> bool:
+        """Whether it runs the migrations of a release and rolls nothing."""
+        return "only" in self.request
+
+    @property
+    def releases(self) -> bool:
+        """Whether its release is what the environment runs when it succeeds."""
+        return not self.restart and not self.only_migrations
+
+    @property
     def rank(self) -> Rank:
         """Where it stands in the queue. A rollback goes first, and nothing takes its place."""
         if self.machine is Machine.ROLLBACK:
             return Rank(urgent=True)
-        if self.restart:
+        if not self.releases:
             return Rank()
         return Rank(order=(self.order if self.by_event else "") or self.id, by_event=self.by_event)
 

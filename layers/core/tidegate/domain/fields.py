@@ -98,6 +98,13 @@ class Fields:
             raise BadInputError(f"unknown trigger {value!r}", field="trigger", hint="leave it out")
         return value
 
+    def flag(self, name: str) -> bool:
+        """May be left out, which is False."""
+        value = self._data.get(name)
+        if value not in (None, False, True):
+            raise BadInputError(f"{name} is neither true nor false", field=name, hint=f'"{name}": true')
+        return value is True
+
     def raw(self, name: str) -> Any:
         """As it came, for the caller to check."""
         return self._data.get(name)

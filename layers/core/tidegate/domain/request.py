@@ -16,6 +16,7 @@ from tidegate.domain.ids import request_hash
 from tidegate.domain.release import parse_release_name
 
 PREVIOUS = "previous"
+MIGRATIONS = "migrations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,9 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class DeployRequest:
-    """`order` is a ULID that tells pushes apart by their time, where the sender knows it."""
+    """`order` is a ULID that tells pushes apart by their time, where the sender knows it. `only_migrations` runs those
+    of a release and rolls nothing; `force` passes what a person has looked at: a step back over a migration that
+    cannot be undone, a migration that was recorded as done."""
 
     system: str
     environment: str
@@ -41,6 +44,8 @@ class DeployRequest:
     trigger: str = "person"
     order: str = ""
     restart: Restart | None = None
+    only_migrations: bool = False
+    force: bool = False
 
     @property
     def by_event(self) -> bool:
@@ -49,7 +54,7 @@ class DeployRequest:
 
 @dataclass(frozen=True, slots=True)
 class RollbackRequest:
-    """`to` is None for the previous release."""
+    """`to` is None for the previous release; `force` goes back even over a migration that cannot be undone."""
 
     system: str
     environment: str
@@ -57,6 +62,7 @@ class RollbackRequest:
     reason: str = ""
     actor: str = ""
     trigger: str = "person"
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +115,7 @@ def parse_deploy(data: object) -> DeployRequest | RecoverRequest:
         data,
         {
             *("system", "environment", "commit", "images", "release", "reason", "actor", "trigger"),
-            *("order", "restart", "recover"),
+            *("order", "restart", "only", "force", "recover"),
         },
     )
     system, environment = fields.system(), fields.key("environment")
@@ -142,11 +148,23 @@ def parse_deploy(data: object) -> DeployRequest | RecoverRequest:
         fields.note("actor"),
         fields.trigger(),
         fields.deployment("order") if fields.has("order") else "",
+        only_migrations=_only_migrations(fields),
+        force=fields.flag("force"),
     )
 
 
+def _only_migrations(fields: Fields) -> bool:
+    if not fields.has("only"):
+        return False
+    if fields.text("only") != MIGRATIONS:
+        raise BadInputError(
+            "only migrations can be run alone", field="only", hint='"only": "migrations", or leave it out'
+        )
+    return True
+
+
 def _restart(fields: Fields, system: str, environment: str) -> DeployRequest:
-    for name in ("release", "images", "commit", "order"):
+    for name in ("release", "images", "commit", "order", "only", "force"):
         if fields.has(name):
             raise BadInputError(
                 "a restart releases nothing", field=name, hint="give either restart, or what to release"
@@ -176,7 +194,7 @@ def _moment(text: str) -> str:
 
 
 def parse_rollback(data: object) -> RollbackRequest | RecoverRequest:
-    fields = Fields(data, {"system", "environment", "to", "reason", "actor", "trigger", "recover"})
+    fields = Fields(data, {"system", "environment", "to", "reason", "actor", "trigger", "force", "recover"})
     system, environment = fields.system(), fields.key("environment")
     if fields.has("recover"):
         return RecoverRequest(system, environment, fields.deployment("recover"))
@@ -188,6 +206,7 @@ def parse_rollback(data: object) -> RollbackRequest | RecoverRequest:
         fields.note("reason"),
         fields.note("actor"),
         fields.trigger(),
+        fields.flag("force"),
     )
 
 

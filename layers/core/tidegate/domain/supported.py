@@ -10,8 +10,6 @@ from typing import Final
 
 # `*` stands for any key. A field that has its default (approval: none, freeze: []) means nothing and is let through.
 NOT_BUILT: Final[tuple[tuple[str, ...], ...]] = (
-    ("database",),
-    ("migrations",),
     ("secrets",),
     ("environments", "*", "strategy"),
 )

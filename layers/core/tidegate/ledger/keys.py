@@ -53,6 +53,19 @@ def report(deployment_id: str, service: str, direction: str) -> Key:
     return Key(f"DEPLOYMENT#{deployment_id}", f"REPORT#{service}#{direction}")
 
 
+def migration(deployment_id: str) -> Key:
+    return Key(f"DEPLOYMENT#{deployment_id}", "MIGRATION")
+
+
+def schema(system: str, environment: str) -> Key:
+    return Key(place(system, environment), "SCHEMA")
+
+
+def image_folder(repository: str, digest: str, directory: str) -> Key:
+    """What a folder of an image says; an image never changes."""
+    return Key(f"IMAGE#{repository}@{digest}", f"FOLDER#{directory}")
+
+
 def build(system: str, build_id: str) -> Key:
     return Key(f"SYSTEM#{system}", f"BUILD#{build_id}")
 

@@ -95,7 +95,7 @@ class Ledger:
             expect |= {name: read.to_json()[name] for name in names}
         writes: list[Write] = [self._put_deployment(deployment, expect)]
         writes += [line_write(deployment.id, line, number) for number, line in enumerate(lines)]
-        self._write(deployment, writes, fence)
+        self.write(deployment, writes, fence)
 
     def end(
         self,
@@ -133,7 +133,7 @@ class Ledger:
             # The last write: whether an abort came before the end is decided here, once.
             writes.append(Check(keys.abort(deployment.id), {"pk": None}))
         try:
-            self._write(deployment, writes, fence)
+            self.write(deployment, writes, fence)
         except LostLockError:
             known = self.deployment(deployment.system, deployment.environment, deployment.id)
             if known is not None and known.outcome is not None:
@@ -181,7 +181,7 @@ class Ledger:
         key = keys.rollout(deployment.id, rollout.service, rollout.direction.value)
         writes: list[Write] = [Put(key, present(rollout.to_json()))]
         writes += [line_write(deployment.id, line, number) for number, line in enumerate(lines)]
-        self._write(deployment, writes, fence)
+        self.write(deployment, writes, fence)
 
     def save_report(self, deployment_id: str, report: FailureReport) -> None:
         key = keys.report(deployment_id, report.service, report.direction.value)
@@ -382,7 +382,8 @@ class Ledger:
         }
         return Put(keys.deployment(deployment.system, deployment.environment, deployment.id), item, expect)
 
-    def _write(self, deployment: Deployment, writes: list[Write], fence: int | None) -> None:
+    def write(self, deployment: Deployment, writes: list[Write], fence: int | None) -> None:
+        """All of it, under the fence where there is one."""
         checks: list[Check] = []
         if fence is not None:
             checks = [fenced(deployment.system, deployment.environment, deployment.id, fence)]

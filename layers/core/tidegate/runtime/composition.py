@@ -19,6 +19,7 @@ from tidegate.adapters.events import EventBridgeBus
 from tidegate.adapters.http import HttpWeb
 from tidegate.adapters.logs import CloudWatchLogs
 from tidegate.adapters.postgres import PostgresDatabases
+from tidegate.adapters.rds import RdsBackups
 from tidegate.adapters.references import AwsReferences
 from tidegate.adapters.registry import SsmRegistry
 from tidegate.adapters.stepfunctions import StepFunctions
@@ -78,6 +79,7 @@ def compose(settings: Settings, metrics: Metrics, clients: Clients) -> Ports:
         ),
         web=HttpWeb(),
         databases=PostgresDatabases(lambda region: clients.client("secretsmanager", region)),
+        backups=RdsBackups(lambda: clients.client("rds")),
     )
 
 

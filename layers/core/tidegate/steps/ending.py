@@ -113,4 +113,9 @@ def open_document(deployment: Deployment, reason: str) -> dict[str, Any]:
 
 
 def answer(document: Mapping[str, Any]) -> dict[str, Any]:
-    return {"outcome": document["outcome"], "document": dict(document), "waves": []}
+    return {
+        "outcome": document["outcome"],
+        "document": dict(document),
+        "waves": [],
+        "end_migration": False,
+    }

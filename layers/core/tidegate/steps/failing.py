@@ -28,13 +28,17 @@ from tidegate.steps.ending import (
     states_of,
     unfinished,
 )
+from tidegate.steps.migration_ending import left_alive, schema_ahead, still_migrating
 from tidegate.steps.stopping import abort_of
 
 _REASON_LIMIT = 1000
 
 
-def begin_compensation(event: Mapping[str, Any], ledger: Ledger, deployment: Deployment) -> Mapping[str, Any]:
-    """Which services may have been touched, newest wave first: those with a record of an intention."""
+def begin_compensation(
+    event: Mapping[str, Any], ports: Ports, ledger: Ledger, deployment: Deployment
+) -> Mapping[str, Any]:
+    """Which services may have been touched, newest wave first: those with a record of an intention. `end_migration`
+    says that a migration was begun and may still be at work."""
     if deployment.outcome is not None:
         # What failed came after the end was recorded, e.g. the hand-over: there is nothing to undo.
         return answer(deployment.document().to_json())
@@ -46,7 +50,11 @@ def begin_compensation(event: Mapping[str, Any], ledger: Ledger, deployment: Dep
             ledger.now(), "taking every service back", detail=", ".join(k for wave in waves for k in wave)
         )
         ledger.save(replace(deployment, phase=Phase.COMPENSATING), line, fence=int(event["fence"]))
-    return {**answer(open_document(deployment, "")), "waves": [{"services": wave} for wave in waves]}
+    return {
+        **answer(open_document(deployment, "")),
+        "waves": [{"services": wave} for wave in waves],
+        "end_migration": still_migrating(ports, deployment),
+    }
 
 
 def fail(event: Mapping[str, Any], ports: Ports, ledger: Ledger, deployment: Deployment) -> Mapping[str, Any]:
@@ -74,8 +82,13 @@ def _how_it_failed(
 ) -> tuple[Outcome, str, dict[str, dict[str, Any]]]:
     reason = _why(event, ports, ledger, deployment)
     touched = {rollout.service for rollout in ledger.rollouts(deployment.id)}
+    ahead = schema_ahead(ports, deployment)
+    if left_alive(ports, deployment):
+        reason = f"{reason}; its migration may still be at work in the database"
+        return Outcome.FAILED_DIRTY, reason, {}
     if deployment.plan is None or not touched:
-        return Outcome.FAILED_CLEAN, f"{reason}; nothing had been changed", {}
+        return Outcome.FAILED_CLEAN, f"{reason}; {ahead or 'nothing had been changed'}", {}
+    reason = f"{reason}; {ahead}" if ahead else reason
     plan = deployment.plan
     previous = {service.key: _way_back(ledger, deployment, service) for service in plan.services}
     states = states_of(ports, plan)
@@ -127,7 +140,7 @@ def _way_back(ledger: Ledger, deployment: Deployment, service: ServicePlan) -> s
 
 def _failed_standing(ledger: Ledger, deployment: Deployment) -> list[Write]:
     place = deployment.system, deployment.environment
-    if deployment.machine is Machine.ROLLBACK or deployment.restart:
+    if deployment.machine is Machine.ROLLBACK or not deployment.releases:
         return []
     if ledger.standing(*place, deployment.release or 0) is not None:
         return []

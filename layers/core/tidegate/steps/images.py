@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tidegate.domain.errors import BadInputError, NotFoundError
 from tidegate.domain.fields import ImageRequest
 from tidegate.domain.manifest import EnvironmentView
+from tidegate.domain.migration import TASK
 from tidegate.domain.release import Release
 from tidegate.domain.request import DeployRequest
 from tidegate.domain.tags import render_tag
@@ -26,7 +27,7 @@ class ResolvedImage:
 def resolve_images(
     ports: Ports, ledger: Ledger, view: EnvironmentView, request: DeployRequest
 ) -> dict[str, ResolvedImage]:
-    """A digest for every image that a service uses.
+    """A digest for every image that a service uses, and for the one that brings the migrations.
 
     An image that the request names is taken as named. Where it names none, the commit's tag decides. What is left
     stays as it runs (the current release), or else is looked up by the commit's tag.
@@ -42,7 +43,7 @@ def resolve_images(
     running = None if current is None else ledger.release(view.system, current.release)
     kept: Mapping[str, str] = {} if running is None else running.digests
     found: dict[str, str] = {}
-    for key in _used(view):
+    for key in _wanted(view):
         named = request.images.get(key)
         if named is not None:
             found[key] = _named(ports, view, key, named)
@@ -73,7 +74,21 @@ def wanted_of_release(ports: Ports, view: EnvironmentView, release: Release) -> 
                 hint="release a commit that has it",
             )
         found[key] = _resolved(ports, view, key, digest)
+    migrations = migrations_image(view)
+    if migrations is not None and migrations not in found and migrations in release.digests:
+        # A release from before there were migrations has none, and needs none.
+        found[migrations] = _resolved(ports, view, migrations, release.digests[migrations])
     return found
+
+
+def migrations_image(view: EnvironmentView) -> str | None:
+    """The image of the manifest that brings the migrations; None where there are none."""
+    wanted = view.migrations
+    if wanted is None:
+        return None
+    if wanted.runner == TASK:
+        return None if wanted.service is None else view.services[wanted.service].image
+    return wanted.image or next(iter(view.images))
 
 
 _MEND = "build and push it, or name a digest: --image <image>=sha256:…"
@@ -81,6 +96,11 @@ _MEND = "build and push it, or name a digest: --image <image>=sha256:…"
 
 def _used(view: EnvironmentView) -> list[str]:
     return sorted({service.image for service in view.services.values()})
+
+
+def _wanted(view: EnvironmentView) -> list[str]:
+    migrations = migrations_image(view)
+    return sorted({*_used(view), *([] if migrations is None else [migrations])})
 
 
 def _named(ports: Ports, view: EnvironmentView, key: str, named: ImageRequest) -> str:

@@ -15,6 +15,7 @@ from tidegate.domain.errors import BadInputError, NotFoundError, RefusalError, S
 from tidegate.domain.ids import deployment_id
 from tidegate.domain.intervention import APPROVED
 from tidegate.domain.lock import Lock
+from tidegate.domain.migration import SQL
 from tidegate.domain.outcome import Outcome, OutcomeDocument
 from tidegate.domain.release import Standing, Verdict
 from tidegate.domain.request import (
@@ -27,9 +28,11 @@ from tidegate.domain.request import (
 from tidegate.ledger.interventions import Interventions
 from tidegate.ledger.locks import Locks
 from tidegate.ledger.records import Ledger
+from tidegate.ledger.schemas import Schemas
 from tidegate.ledger.time import parse_iso
 from tidegate.ports import Ports
 from tidegate.steps.announce import announce
+from tidegate.steps.migration_planning import Folder
 from tidegate.steps.planning import propose_deploy, propose_rollback, unfinished_deployment
 from tidegate.steps.proposal import Proposal
 from tidegate.steps.releasing import tell_duplicates
@@ -84,10 +87,10 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     except RefusalError as error:
         return _refused(ledger, deployment, error)
     if proposal.nothing_to_do and not (machine is Machine.ROLLBACK and unfinished_deployment(ledger, lock)):
-        _open(ledger, replace(deployment, release=proposal.release))
-        return _answer(
-            Outcome.NO_CHANGE.value, identity, replace(deployment, release=proposal.release), reason=NOTHING
-        )
+        unchanged = replace(deployment, release=proposal.release)
+        _open(ledger, unchanged)
+        return _answer(Outcome.NO_CHANGE.value, identity, unchanged, reason=_nothing(deployment))
+    _keep_folder(ports, proposal.folder)
     planned = _with_plan(ledger, deployment, proposal)
     # Whoever was first recorded it: a retry goes on with what is in the ledger.
     planned = _open(ledger, planned, _told(planned, proposal))
@@ -100,6 +103,11 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
 
 
 NOTHING = "every service runs these images already"
+MIGRATED = "the migrations of this release ran here before"
+
+
+def _nothing(deployment: Deployment) -> str:
+    return MIGRATED if deployment.only_migrations else NOTHING
 
 
 def _plan_again(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
@@ -124,7 +132,7 @@ def _plan_again(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     if proposal.busy:
         return _busy(ledger, deployment, proposal.busy[0])
     if proposal.nothing_to_do and not rollback:
-        return _answer(Outcome.NO_CHANGE.value, deployment.id, deployment, reason=NOTHING)
+        return _answer(Outcome.NO_CHANGE.value, deployment.id, deployment, reason=_nothing(deployment))
     # A rollback whose way was cleared finds its release back in place: it has succeeded all the same.
     return _go_on(ports, ledger, deployment, proposal, int(event["fence"]))
 
@@ -146,6 +154,7 @@ def _go_on(
     ports: Ports, ledger: Ledger, deployment: Deployment, proposal: Proposal, fence: int
 ) -> Mapping[str, Any]:
     """With the new plan, unless a person has to approve it first."""
+    _keep_folder(ports, proposal.folder)
     planned = _with_plan(ledger, deployment, proposal)
     lines: list[Line] = []
     # What the manifest asks for by now counts as well: who approves, and who gives way.
@@ -166,6 +175,13 @@ def _go_on(
     if begins:
         announce(ports, planned, "Deployment Started")
     return _answer(READY if approved else APPROVAL, planned.id, planned, waves=proposal.plan.waves())
+
+
+def _keep_folder(ports: Ports, folder: Folder | None) -> None:
+    """What an image holds never changes: read once, known from then on."""
+    if folder is not None and folder.new:
+        schemas = Schemas(ports.store, ports.clock)
+        schemas.keep_folder(folder.repository, folder.digest, folder.directory, folder.content)
 
 
 def _is_approved(ports: Ports, deployment: Deployment, plan: str) -> bool:
@@ -260,6 +276,8 @@ def _asked(deployment: Deployment) -> str:
     what = "rollback requested" if deployment.machine is Machine.ROLLBACK else "deployment requested"
     if deployment.restart:
         what = "restart requested"
+    if deployment.only_migrations:
+        what = "migrations requested"
     return f"{what} by {deployment.actor}" if deployment.actor else what
 
 
@@ -269,7 +287,13 @@ def _told(deployment: Deployment, proposal: Proposal) -> str:
 
 
 def _summary(proposal: Proposal) -> str:
-    return ", then ".join(" and ".join(wave) for wave in proposal.plan.waves())
+    waves = [" and ".join(wave) for wave in proposal.plan.waves()]
+    migration = proposal.plan.migration
+    if migration is not None:
+        count = len(migration.pending)
+        files = f"{count} file{'' if count == 1 else 's'}" if migration.runner == SQL else migration.image
+        waves.insert(0, f"migrations ({files})")
+    return ", then ".join(waves)
 
 
 def _answer(
@@ -287,7 +311,8 @@ def _answer(
         mend = f" ({error.hint})" if error.hint else ""
         reason = f"{error.field}: {error.message}{mend}" if error.field else f"{error.message}{mend}"
     release = None if deployment is None else deployment.release_name
-    bake = None if deployment is None or deployment.plan is None else deployment.plan.bake
+    plan = None if deployment is None else deployment.plan
+    bake, migration = (None, None) if plan is None else (plan.bake, plan.migration)
     final = outcome not in _GOES_ON
     document = OutcomeDocument(Outcome(outcome), identity, release, reason).to_json() if final else None
     return {
@@ -298,6 +323,7 @@ def _answer(
         "waves": [{"services": wave} for wave in waves or []],
         "planned_fence": fence,
         "bake": 0 if bake is None else bake.seconds,
+        "migration": 0 if migration is None else migration.longest,
         "reason": reason,
         "document": document,
         "busy": None,

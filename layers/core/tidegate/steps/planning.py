@@ -30,6 +30,7 @@ from tidegate.ledger.records import Ledger
 from tidegate.ports import Ports, TaskDefinition
 from tidegate.steps.gates import pass_gates
 from tidegate.steps.images import ResolvedImage, resolve_images, wanted_of_release
+from tidegate.steps.migration_planning import propose_migration, refuse_step_back
 from tidegate.steps.proposal import Proposal
 from tidegate.steps.restarting import propose_restart
 from tidegate.steps.routing import read_place
@@ -52,14 +53,33 @@ def propose_deploy(ports: Ports, request: DeployRequest) -> Proposal:
     pass_gates(ports, view, request, commit, images)
     facts = read_services(ports, view)
     proposal = _propose(ports, ledger, view, images, facts, commit, request.release)
-    bake = _watch(ports, "bake", view.settings.bake)
-    guard = _watch(ports, "guard", view.settings.guard)
+    if proposal.release is not None and not request.only_migrations:
+        standing = ledger.standing(view.system, view.name, proposal.release)
+        refuse_step_back(ports, view, standing, force=request.force, field="release")
+    migration, folder = propose_migration(ports, view, images, proposal.plan, force=request.force)
+    plan = replace(proposal.plan, migration=migration)
+    if request.only_migrations:
+        if view.migrations is None:
+            raise RefusalError(
+                f"{view.system} has no migrations", field="only", hint="its manifest has no key migrations"
+            )
+        # Nothing rolls, so there is nothing to bake, and nothing in ECS to wait for.
+        plan = replace(plan, services=tuple(_as_it_runs(service) for service in plan.services))
+        proposal = replace(proposal, busy=(), differences={})
+    else:
+        bake = _watch(ports, "bake", view.settings.bake)
+        plan = replace(plan, bake=bake, guard=_watch(ports, "guard", view.settings.guard))
     return replace(
         proposal,
-        plan=replace(proposal.plan, bake=bake, guard=guard),
-        approval=_approval(view),
+        plan=plan,
+        approval=_approval(view) or ("required" if migration is not None and migration.contracts else None),
         queue=view.settings.queue,
+        folder=folder,
     )
+
+
+def _as_it_runs(service: ServicePlan) -> ServicePlan:
+    return replace(service, changed=False, target=service.previous, smoke=None)
 
 
 def images_of(
@@ -109,6 +129,7 @@ def propose_rollback(ports: Ports, request: RollbackRequest, lock: Lock | None =
     view = environment_of(ports, request.system, request.environment)
     standings = ledger.standings(request.system, request.environment)
     standing = _rollback_target(ledger, request, standings, lock)
+    refuse_step_back(ports, view, standing, force=request.force, field="to")
     release = _release(ledger, request.system, standing.release)
     facts = read_services(ports, view)
     if not standing.task_definitions:
@@ -150,7 +171,7 @@ def _rollback_target(
 def unfinished_deployment(ledger: Ledger, lock: Lock) -> Deployment | None:
     """The deployment that holds the lock and has not succeeded: one that is under way, or ended FailedDirty."""
     owner = None if lock.owner is None else ledger.deployment(lock.system, lock.environment, lock.owner)
-    if owner is None or owner.machine is not Machine.DEPLOY or owner.restart:
+    if owner is None or owner.machine is not Machine.DEPLOY or not owner.releases:
         return None
     return owner if owner.outcome in (None, Outcome.FAILED_DIRTY) else None
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tidegate.domain.plan import Plan
+from tidegate.steps.migration_planning import Folder
 from tidegate.steps.services import Busy
 
 
@@ -17,7 +18,8 @@ class Proposal:
     `digests` are those of the release, `release` its number where it is known already (a `restart` has none where
     nothing was ever released); `busy` names services whose ECS deployment, not ours, is under way and has to end first;
     `differences` is per service what the new task definition changes. `approval` says that a person must approve
-    (`other`: one who is not the author), `queue` how the environment's manifest wants others to wait.
+    (`other`: one who is not the author), `queue` how the environment's manifest wants others to wait; `folder` holds
+    the SQL files that were looked at.
     """
 
     plan: Plan
@@ -29,7 +31,8 @@ class Proposal:
     approval: str | None = None
     queue: str = "fifo"
     restart: bool = False
+    folder: Folder | None = None
 
     @property
     def nothing_to_do(self) -> bool:
-        return not self.busy and not self.plan.changed
+        return not self.busy and not self.plan.changed and self.plan.migration is None

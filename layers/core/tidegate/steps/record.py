@@ -45,7 +45,8 @@ NOT_RECORDED = "Drifted"
 
 
 def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
-    """`{"step", "system", "environment", "deployment", "fence", …}`; gives `{"outcome", "document", "waves"}`."""
+    """`{"step", "system", "environment", "deployment", "fence", …}`; gives `{"outcome", "document", "waves",
+    "end_migration"}`."""
     ledger = Ledger(ports.store, ports.clock)
     deployment = _deployment(event, ledger)
     if event["step"] == "Conclude":
@@ -55,7 +56,7 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     if event["step"] == "Succeed":
         return _succeed(ports, ledger, deployment, int(event["fence"]))
     if event["step"] == "BeginCompensation":
-        return begin_compensation(event, ledger, deployment)
+        return begin_compensation(event, ports, ledger, deployment)
     return fail(event, ports, ledger, deployment)
 
 
@@ -125,7 +126,7 @@ def _succeed(ports: Ports, ledger: Ledger, deployment: Deployment, fence: int) -
                 fence=fence,
                 services=services,
                 also=[]
-                if deployment.restart
+                if not deployment.releases
                 else [
                     *_now_current(ledger, deployment, targets, services, fence),
                     *_guard(ledger, deployment),
@@ -136,7 +137,7 @@ def _succeed(ports: Ports, ledger: Ledger, deployment: Deployment, fence: int) -
             return answer({**open_document(deployment, abort.message), "outcome": NOT_RECORDED})
         count(ports, deployment)
     if deployment.outcome is Outcome.SUCCEEDED and (first or unfinished(ports, deployment)):
-        for service in plan_of(deployment).services:
+        for service in () if deployment.only_migrations else plan_of(deployment).services:
             # What runs now, for infrastructure as code to deploy.
             ports.registry.publish_image(
                 deployment.system, deployment.environment, service.image, service.image_uri

@@ -50,13 +50,13 @@ def gather(
     return FailureReport(
         key,
         reason,
-        tuple(line for task in stopped for line in _task_lines(ports, task)),
+        tuple(line for task in stopped for line in task_lines(ports, task)),
         tuple(_events_since(state, rollout.started_at)),
         tuple(alarms),
     )
 
 
-def _task_lines(ports: Ports, task: StoppedTask) -> Iterable[Mapping[str, Any]]:
+def task_lines(ports: Ports, task: StoppedTask) -> Iterable[Mapping[str, Any]]:
     """A line per container that stopped with an error; one for the task where none did."""
     failed = [
         entry for entry in task.containers if entry.get("exit_code") not in (None, 0) or entry.get("reason")

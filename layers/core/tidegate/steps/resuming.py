@@ -1,27 +1,35 @@
-"""Answering the tasks that wait: for an ECS deployment, a build, the scan of an image, an alarm, a person.
+"""Answering the tasks that wait: for an ECS deployment, a build, the scan of an image, an alarm, a person, a one-off
+task, a snapshot.
 
 What is awaited is named `ecs-svc/…` (an ECS deployment's own id), `build/<CodeBuild's id>`,
-`scan/<repository>@<digest>`, `alarm/<name>` or `approval/<deployment>`. An event, or the sweep, only says that it is
+`scan/<repository>@<digest>`, `alarm/<name>`, `approval/<deployment>`, `ecs-task/<task's id>` or
+`snapshot/<cluster or instance>/<identifier>`. An event, or the sweep, only says that it is
 time to look: AWS's answer, or the ledger's, decides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from tidegate.domain.build import judge as judge_build
 from tidegate.domain.deployment import Deployment, FailureReport
+from tidegate.domain.errors import NotFoundError
 from tidegate.domain.intervention import APPROVED, Approval
 from tidegate.domain.outcome import Outcome, OutcomeDocument
 from tidegate.domain.rollout import RolloutOutcome, RolloutVerdict, ServiceState, judge
 from tidegate.ledger.builds import BuildLedger
 from tidegate.ledger.interventions import Interventions
 from tidegate.ledger.records import Ledger
+from tidegate.ledger.time import parse_iso
 from tidegate.ports import Item, Ports
 
 ROLLOUT, BUILD, SCAN, ALARM, APPROVAL = "ecs-svc/", "build/", "scan/", "alarm/", "approval/"
-KINDS = (ROLLOUT, BUILD, SCAN, ALARM, APPROVAL)
+TASK, SNAPSHOT = "ecs-task/", "snapshot/"
+KINDS = (ROLLOUT, BUILD, SCAN, ALARM, APPROVAL, TASK, SNAPSHOT)
+# By its group, the event of a task tells that it migrates.
+MIGRATION_GROUP = "tidegate-migrate-"
 # The part of a release that is watched when all services have rolled; no service can have this name.
 BAKE = "bake"
 # How a timeline tells what ECS decided.
@@ -44,6 +52,14 @@ def awaited_approval(deployment_id: str) -> str:
     return f"{APPROVAL}{deployment_id}"
 
 
+def awaited_task(arn: str) -> str:
+    return f"{TASK}{arn.rsplit('/', 1)[-1]}"
+
+
+def awaited_snapshot(kind: str, snapshot: str) -> str:
+    return f"{SNAPSHOT}{kind}/{snapshot}"
+
+
 def resume(ports: Ports, ledger: Ledger, waiting: Sequence[Item]) -> int:
     """Answer those of the waiting tasks that are decided; gives how many."""
     return sum(
@@ -54,7 +70,7 @@ def resume(ports: Ports, ledger: Ledger, waiting: Sequence[Item]) -> int:
 
 
 def by_kind(waiting: Sequence[Item]) -> list[list[Item]]:
-    """Those that wait for ECS, CodeBuild, ECR, CloudWatch and a person."""
+    """Those that wait for the same, in the order of KINDS."""
     return [[item for item in waiting if item["awaited"].startswith(kind)] for kind in KINDS]
 
 
@@ -173,6 +189,63 @@ def decided(deployment: Deployment, approval: Approval) -> dict[str, Any]:
     return {"outcome": approval.decision, "reason": approval.told, "fence": -1, "document": document}
 
 
+# A task that began this moment may not be listed yet (ECS is eventually consistent).
+_UNLISTED_FOR = timedelta(minutes=2)
+
+
+def _tasks(ports: Ports, ledger: Ledger, waiting: Sequence[Item]) -> int:
+    resumed = 0
+    for item in waiting:
+        answer = _task_answer(ports, item)
+        if answer is None:
+            continue
+        if ports.executions.succeed(item["token"], answer):
+            resumed += 1
+            detail = answer["reason"] or None
+            ledger.tell(item["deployment"], "task ended", detail=detail)
+        ledger.answered(item["awaited"], item["execution"], item["token"], item["deployment"])
+    return resumed
+
+
+def _task_answer(ports: Ports, item: Item) -> dict[str, Any] | None:
+    """`{"outcome": "Exited" | "Failed", "reason"}`, None while it runs. One that is being stopped need not end well."""
+    try:
+        stopped = ports.containers.task(item["cluster"], item["task"])
+    except NotFoundError:
+        if ports.clock.now() < parse_iso(item["at"]) + _UNLISTED_FOR:
+            return None
+        return {"outcome": "Failed", "reason": "ECS has forgotten its task: how it ended is not known"}
+    if stopped is None:
+        return None
+    if item.get("stopping") or stopped.exit_code(item["container"]) == 0:
+        # The containers beside it are ended with it, by a signal.
+        return {"outcome": "Exited", "reason": ""}
+    failed = [entry for entry in stopped.containers if entry.get("exit_code") not in (None, 0)]
+    said = ", ".join(f"container {entry['name']} exited with code {entry['exit_code']}" for entry in failed)
+    return {"outcome": "Failed", "reason": said or stopped.reason or "its container never ran"}
+
+
+def _snapshots(ports: Ports, ledger: Ledger, waiting: Sequence[Item]) -> int:
+    resumed = 0
+    for item in waiting:
+        status = ports.backups.snapshot_status(item["kind_of"], item["snapshot"])
+        if status == "creating" or (
+            status is None and ports.clock.now() < parse_iso(item["at"]) + _UNLISTED_FOR
+        ):
+            continue
+        made = status == "available"
+        reason = "" if made else f"the snapshot {item['snapshot']} is {status or 'gone'}"
+        if ports.executions.succeed(
+            item["token"], {"outcome": "Made" if made else "Failed", "reason": reason}
+        ):
+            resumed += 1
+            ledger.tell(
+                item["deployment"], "snapshot made" if made else "no snapshot", detail=item["snapshot"]
+            )
+        ledger.answered(item["awaited"], item["execution"], item["token"], item["deployment"])
+    return resumed
+
+
 # In the order of KINDS.
 _ANSWERS: tuple[Callable[[Ports, Ledger, Sequence[Item]], int], ...] = (
     _rollouts,
@@ -180,4 +253,6 @@ _ANSWERS: tuple[Callable[[Ports, Ledger, Sequence[Item]], int], ...] = (
     _scans,
     _alarms,
     _approvals,
+    _tasks,
+    _snapshots,
 )

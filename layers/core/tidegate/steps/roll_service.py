@@ -12,16 +12,17 @@ from dataclasses import replace
 from typing import Any
 
 from tidegate.domain.deployment import Deployment, Line, Rollout
-from tidegate.domain.errors import LostLockError, NotFoundError, OutsideError
+from tidegate.domain.errors import NotFoundError
 from tidegate.domain.intervention import Abort
-from tidegate.domain.plan import DEPLOYMENT_TAG, RELEASE_TAG, same_shape, shape, with_images
+from tidegate.domain.plan import DEPLOYMENT_TAG, same_shape, shape
 from tidegate.domain.rollout import Direction, EcsDeployment, ServiceState, judge
-from tidegate.ledger.locks import Locks
 from tidegate.ledger.records import Ledger
 from tidegate.ports import Ports
 from tidegate.steps.baking import bake
+from tidegate.steps.fencing import insist_on_lock
 from tidegate.steps.reporting import report_failure
 from tidegate.steps.resuming import rolled_out
+from tidegate.steps.revisions import revision_with
 from tidegate.steps.stopping import abort_of, aborted, interruptible
 
 
@@ -152,42 +153,22 @@ class _Rolling:
         return rollout
 
     def _registered(self, rollout: Rollout) -> Rollout:
-        """A new revision of the base with the release's image, unless an attempt before made it already."""
-        containers = self._ports.containers
-        base = containers.task_definition(self._plan.base)
-        if base is None:
-            raise OutsideError(
-                f"service {self._plan.key}: ECS no longer knows {self._plan.base}",
-                field=f"services.{self._plan.key}",
-            )
-        newest = containers.task_definition(base.family)
-        if newest is None or not self._made_by_us(newest.tags, newest.content):
-            tags = {
-                **base.tags,
-                DEPLOYMENT_TAG: self._deployment.id,
-                RELEASE_TAG: self._deployment.release_name or "",
-            }
-            newest = containers.register(self._wanted(base.content), tags)
-        rollout = replace(rollout, task_definition=newest.arn)
-        line = self._line("task definition registered", newest.arn.rsplit("/", 1)[-1])
+        """A new revision of the base with the release's image, unless it is there already."""
+        plan = self._plan
+        revision, _ = revision_with(
+            self._ports, self._deployment, plan.base, plan.container, plan.image_uri, plan.key
+        )
+        rollout = replace(rollout, task_definition=revision.arn)
+        line = self._line("task definition registered", revision.arn.rsplit("/", 1)[-1])
         self._ledger.save_rollout(self._deployment, rollout, line, fence=self._fence)
         return rollout
-
-    def _wanted(self, base: Mapping[str, Any]) -> dict[str, Any]:
-        return with_images(base, {self._plan.container: self._plan.image_uri})
-
-    def _made_by_us(self, tags: Mapping[str, str], content: Mapping[str, Any]) -> bool:
-        if tags.get(DEPLOYMENT_TAG) != self._deployment.id:
-            return False
-        images = {entry["name"]: entry["image"] for entry in content["containerDefinitions"]}
-        return images.get(self._plan.container) == self._plan.image_uri
 
     def _started(self, rollout: Rollout) -> Rollout:
         target = self._existing(rollout.task_definition or "")
         state = self._state()
         ours = None if state is None else self._adoptable(state, target)
         if ours is None:
-            self._insist_on_lock()
+            insist_on_lock(self._ports, self._deployment, self._fence)
             # To what it is on already (ECS gave up on it, or its tasks are to be new), only by force: without it
             # UpdateService changes nothing.
             again = (
@@ -234,13 +215,6 @@ class _Rolling:
             return newest.arn
         tags = {**known.tags, DEPLOYMENT_TAG: self._deployment.id}
         return containers.register(shape(known.content), tags).arn
-
-    def _insist_on_lock(self) -> None:
-        """ECS knows no fence: look at the lock right before each change."""
-        locks = Locks(self._ports.store, self._ports.clock)
-        place = self._deployment.system, self._deployment.environment
-        if not locks.holds(*place, self._deployment.id, self._fence):
-            raise LostLockError(f"fence {self._fence} of {'/'.join(place)} is void: nothing was changed")
 
     def _state(self) -> ServiceState | None:
         return self._ports.containers.services(self._cluster, [self._plan.service]).get(self._plan.service)

@@ -14,6 +14,7 @@ from typing import Any
 from tidegate.domain.deployment import Deployment, Line
 from tidegate.ledger.locks import Locks
 from tidegate.ledger.records import Ledger
+from tidegate.ledger.schemas import Schemas
 from tidegate.ledger.time import parse_iso
 from tidegate.ports import Ports
 
@@ -59,6 +60,9 @@ def _still_dangerous(
 ) -> int:
     """Seconds until neither the owner, nor a child of it, nor a function that one of them called can change ECS."""
     runs = {rollout.execution for rollout in ledger.rollouts(deployment.id)}
+    migration = Schemas(ports.store, ports.clock).run_of(deployment.id)
+    if migration is not None:
+        runs.add(migration.execution)
     longest = timedelta(0)
     for arn in sorted({*runs, *({owner} if owner else ())}):
         execution = ports.executions.describe(arn)
@@ -73,13 +77,10 @@ def _still_dangerous(
 
 
 def _stop_waiting(ports: Ports, ledger: Ledger, deployment: Deployment, execution: str) -> None:
-    """A child that outlived its parent waits for ECS: it changes nothing any more, and it may end."""
-    for rollout in ledger.rollouts(deployment.id):
-        if rollout.execution != execution or rollout.ecs_deployment is None:
-            continue
-        for waiting in ledger.waiting_for(rollout.ecs_deployment):
-            if waiting["execution"] == execution:
-                ports.executions.succeed(
-                    waiting["token"], {"outcome": "Aborted", "reason": "its deployment was stopped"}
-                )
-                ledger.answered(rollout.ecs_deployment, execution, waiting["token"], deployment.id)
+    """A child that outlived its parent waits, for ECS or RDS: it changes nothing any more, and it may end."""
+    for waiting in ledger.tokens_of(deployment.id):
+        if waiting["execution"] == execution:
+            ports.executions.succeed(
+                waiting["token"], {"outcome": "Aborted", "reason": "its deployment was stopped"}
+            )
+            ledger.answered(waiting["awaited"], execution, waiting["token"], deployment.id)

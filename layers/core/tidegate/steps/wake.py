@@ -15,7 +15,17 @@ from tidegate.domain.errors import BadInputError, NotFoundError, RefusalError
 from tidegate.ledger.records import Ledger
 from tidegate.ports import Ports
 from tidegate.steps.announce import announce_refusal
-from tidegate.steps.resuming import awaited_alarm, awaited_scan, resume
+from tidegate.steps.resuming import (
+    MIGRATION_GROUP,
+    awaited_alarm,
+    awaited_scan,
+    awaited_snapshot,
+    awaited_task,
+    resume,
+)
+
+# RDS user guide, "Amazon RDS event categories and event messages".
+_SNAPSHOT_EVENTS = {"RDS DB Cluster Snapshot Event": "cluster", "RDS DB Snapshot Event": "instance"}
 
 
 def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
@@ -31,6 +41,9 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
         return _scan(event, ports)
     if detail_type == "CloudWatch Alarm State Change":
         return _alarm(event, ports)
+    if detail_type in _SNAPSHOT_EVENTS:
+        identifier = str(event["detail"].get("SourceIdentifier"))
+        return _decided(ports, awaited_snapshot(_SNAPSHOT_EVENTS[detail_type], identifier))
     if detail_type == "Secret Label Updated":
         from tidegate.steps.secret_changes import secret_changed  # noqa: PLC0415 -- manifests, only for secrets
 
@@ -130,8 +143,11 @@ def _decided(ports: Ports, awaited: str) -> Mapping[str, Any]:
 
 
 def _ecs_task(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
-    """A task of a deployment that somebody waits for stopped with an error: say so at once."""
+    """A task of a deployment that somebody waits for stopped with an error: say so at once. One that migrates is
+    waited for itself."""
     detail = event["detail"]
+    if str(detail.get("group", "")).startswith(MIGRATION_GROUP) and detail.get("lastStatus") == "STOPPED":
+        return _decided(ports, awaited_task(str(detail.get("taskArn"))))
     failed = [entry for entry in detail.get("containers", []) if entry.get("exitCode") not in (None, 0)]
     started = detail.get("stopCode") == "TaskFailedToStart"
     if detail.get("lastStatus") != "STOPPED" or not (failed or started):

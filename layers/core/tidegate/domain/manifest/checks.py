@@ -181,30 +181,65 @@ def _migrations(manifest: Mapping[str, Any]) -> Iterator[Problem]:
             f'"service" names no service of the manifest: {shown(service)}',
             suggestion(service, services, otherwise=_named(services, "services")),
         )
-    if raw.get("runner", "task") == "task":
-        if "service" not in raw:
-            yield Problem(
-                ("migrations", "service"),
-                '"service" is missing: the runner task uses a service\'s task definition, roles and network',
-                "add it, with the key of one of the services",
-            )
-        if raw.get("command") in (None, []):
-            yield Problem(
-                ("migrations", "command"),
-                '"command" is missing: the runner task has nothing to run',
-                "add it as a list of words, for example [litestar, database, upgrade]",
-            )
-    elif raw.get("runner") == "sql" and raw.get("command"):
+    image, images = raw.get("image"), _mapping(manifest.get("images"))
+    if isinstance(image, str) and image not in images:
         yield Problem(
-            ("migrations", "command"),
-            '"command" has no meaning for the runner sql',
-            "remove it, or use runner: task",
+            ("migrations", "image"),
+            f'"image" names no image of the manifest: {shown(image)}',
+            suggestion(image, images, otherwise=_named(images, "images")),
         )
+    if raw.get("runner", "task") == "task":
+        yield from _task_runner(raw)
+    elif raw.get("runner") == "sql":
+        yield from _sql_runner(raw, images)
     if raw.get("snapshot") == "before" and "database" not in manifest:
         yield Problem(
             ("migrations", "snapshot"),
             '"snapshot" needs to know the database, and the manifest names none',
             "add database: {cluster: ...} or {instance: ...}, or use snapshot: none",
+        )
+
+
+def _task_runner(raw: Mapping[str, Any]) -> Iterator[Problem]:
+    if "service" not in raw:
+        yield Problem(
+            ("migrations", "service"),
+            '"service" is missing: the runner task uses a service\'s task definition, roles and network',
+            "add it, with the key of one of the services",
+        )
+    if raw.get("command") in (None, []):
+        yield Problem(
+            ("migrations", "command"),
+            '"command" is missing: the runner task has nothing to run',
+            "add it as a list of words, for example [litestar, database, upgrade]",
+        )
+    if "image" in raw:
+        yield Problem(
+            ("migrations", "image"),
+            '"image" has no meaning for the runner task, which runs the image of its service',
+            "remove it, or use runner: sql",
+        )
+
+
+def _sql_runner(raw: Mapping[str, Any], images: Mapping[str, Any]) -> Iterator[Problem]:
+    for name in ("command", "verify"):
+        if raw.get(name):
+            yield Problem(
+                ("migrations", name),
+                f'"{name}" has no meaning for the runner sql',
+                "remove it, or use runner: task",
+            )
+    if "secret" not in raw:
+        yield Problem(
+            ("migrations", "secret"),
+            '"secret" is missing: the runner sql has no credential for the database',
+            "add the name of a secret of Secrets Manager with engine, host, port, username, password and dbname",
+        )
+    if "image" not in raw and len(images) != 1:
+        yield Problem(
+            ("migrations", "image"),
+            '"image" is missing: the manifest has several images' if images else '"image" is missing',
+            "add the key of the image that holds the SQL files",
         )
 
 

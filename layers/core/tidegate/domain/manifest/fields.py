@@ -134,6 +134,21 @@ SecretName = Annotated[
     ),
 ]
 
+ENVIRONMENT: Final = "{environment}"
+
+
+def _secret_template(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9/_+=.@-]+", value.replace(ENVIRONMENT, "e")) or len(value) > 512:
+        refuse(
+            f"is not a Secrets Manager name: {shown(value)}",
+            "use letters, digits and /_+=.@-, and {environment} for the environment's name; the name, not the ARN",
+        )
+    return value
+
+
+# A Secrets Manager name, in which `{environment}` stands for the environment's.
+SecretTemplate = Annotated[str, AfterValidator(_secret_template)]
+
 # CloudFormation API reference, StackName.
 StackName = Annotated[
     str,
@@ -188,6 +203,17 @@ RelativePath = Annotated[
         r"(?!/)(?!(.*/)?\.\.(/|$))[^\x00-\x1f\x7f]+",
         "a path inside the repository",
         "write it relative to the repository's root, without '..'",
+        1024,
+    ),
+]
+
+# Inside an image.
+AbsolutePath = Annotated[
+    str,
+    Matches(
+        r"/(?!(.*/)?\.\.?(/|$))(?!.*//)([^\x00-\x1f\x7f]*[^\x00-\x1f\x7f/])?",
+        "a folder inside an image",
+        "write it from the root on, without '..' and without a slash at its end, for example /migrations",
         1024,
     ),
 ]

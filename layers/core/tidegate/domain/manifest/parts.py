@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
 from tidegate.domain.manifest.fields import (
+    AbsolutePath,
     BodyText,
     CommandLine,
     ContainerName,
@@ -28,6 +29,7 @@ from tidegate.domain.manifest.fields import (
     RelativePath,
     RepositoryName,
     SecretName,
+    SecretTemplate,
     ServiceKey,
     TagTemplate,
     WithinDay,
@@ -210,6 +212,38 @@ class Migrations(Part):
         description="Command of the task, one word an item; needed by the runner task.",
         examples=[["litestar", "database", "upgrade", "--no-prompt"]],
     )
+    verify: Annotated[tuple[Word, ...], AsTuple] = Field(
+        default=(),
+        description="Command of a second task, which exits with 0 if the schema is what the release needs.",
+        examples=[["alembic", "current", "--check-heads"]],
+    )
+    image: ImageKey | None = Field(
+        default=None,
+        description="Image that holds the SQL files; default: the only one of the manifest (runner sql).",
+        examples=["migrations"],
+    )
+    directory: AbsolutePath | None = Field(
+        default=None,
+        description="Folder of SQL files inside the image; default for the runner sql: /migrations. With the runner"
+        " task: SQL that was rendered when the image was built, for the plan and its gate only.",
+        examples=["/migrations"],
+    )
+    source: RelativePath = Field(
+        default="migrations",
+        description="The same folder in the build's context, for the linter.",
+        examples=["migrations"],
+    )
+    secret: SecretTemplate | None = Field(
+        default=None,
+        description="Secret with the credential of the migrations; {environment} stands for the environment. Needed by"
+        " the runner sql; with the runner task it switches the checks of the database on.",
+        examples=["arive/{environment}/migrator"],
+    )
+    tls: Literal["verify-full", "off"] = Field(
+        default="verify-full",
+        description="How the connection to the database is secured.",
+        examples=["verify-full"],
+    )
     timeout: WithinDay = Field(
         default=timedelta(minutes=15), description="How long the migration may take.", examples=["15m"]
     )
@@ -217,6 +251,16 @@ class Migrations(Part):
         default=timedelta(seconds=5),
         description="How long one of its statements may wait for a lock of the database.",
         examples=["5s"],
+    )
+    statement_timeout: WithinDay | None = Field(
+        default=None,
+        description="How long one of its statements may take; default: timeout.",
+        examples=["5m"],
+    )
+    transaction_age: WithinDay = Field(
+        default=timedelta(minutes=5),
+        description="No migration begins while a transaction of the database is older.",
+        examples=["5m"],
     )
     snapshot: Literal["none", "before"] = Field(
         default="none",
