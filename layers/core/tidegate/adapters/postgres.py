@@ -20,18 +20,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tidegate.adapters.errors import asking
 from tidegate.domain.errors import OutsideError, TransientError
+from tidegate.domain.sql_migration import OTHER_ENGINE, VERIFY_FULL
 from tidegate.ports import SqlError
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from pg8000.native import Connection
 
-OTHER_ENGINE: Final = "other_engine"
 TRY_SECONDS: Final = 10.0
 PAUSE_SECONDS: Final = 2.0
 # An invocation of Lambda ends after 900 s: a server that says nothing for this long is not going to be heard.
 ANSWER_SECONDS: Final = 870.0
-VERIFY_FULL, OFF = "verify-full", "off"
 RDS_AUTHORITIES: Final = Path(__file__).with_name("rds-ca-bundle.pem")
 
 _ENGINES = frozenset({"postgres", "postgresql", "aurora-postgresql"})

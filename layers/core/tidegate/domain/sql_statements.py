@@ -20,6 +20,7 @@ _BLANK: Final = "blank"
 _COMMENT: Final = "comment"
 _STRING: Final = "string"
 _DOT: Final = "."
+_SHOWN_AS: Final = {_BLANK: " ", _COMMENT: " ", _STRING: "'…'"}
 _TOKEN = re.compile(
     r"(?P<blank>[ \t\r\n\f\v]+)"
     r"|(?P<comment>--[^\r\n]*)"
@@ -53,8 +54,9 @@ class Statement:
 
     @cached_property
     def line(self) -> str:
-        """For people: on one line, without comments, cut after 80 characters."""
-        parts = (" " if kind == _COMMENT else text for kind, text in _tokens(self.text))
+        """For people: on one line, without comments, and without the strings, one of which may be a password; cut
+        after 80 characters."""
+        parts = (_SHOWN_AS.get(kind, text) for kind, text in _tokens(self.text))
         whole = re.sub(r"\s+", " ", "".join(parts)).strip(" ;")
         return whole if len(whole) <= 80 else whole[:79] + "…"
 
