@@ -24,6 +24,7 @@ from tidegate_local.mends import (
     function_url_identity,
     iam_resources,
     image_scans,
+    layer_blobs,
     layers_once,
     missing_images,
     registry_address,
@@ -55,8 +56,8 @@ ANNOUNCING: dict[str, Callable[[Deliver], None]] = {
     "secret_events": secret_events.install,
 }
 """Those that put events on the bus, each unless its source is silent."""
-ECS, REGISTRY_ADDRESS = "ecs", "registry_address"
-NAMES = (ECS, REGISTRY_ADDRESS, *REGISTRY, *ANNOUNCING, *states.PARTS)
+ECS, REGISTRY_ADDRESS, LAYER_BLOBS = "ecs", "registry_address", "layer_blobs"
+NAMES = (ECS, REGISTRY_ADDRESS, LAYER_BLOBS, *REGISTRY, *ANNOUNCING, *states.PARTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,8 @@ def install(settings: Settings, board: FaultBoard) -> Installed:
             mend()
     if settings.docker and REGISTRY_ADDRESS not in settings.without:
         registry_address.install(settings.registry)
+    if LAYER_BLOBS not in settings.without:
+        layer_blobs.install(settings.registry)
     silence = Silence()
     deliver = silence.over(events.deliver)
     for name, announcing in ANNOUNCING.items():
