@@ -62,7 +62,7 @@ def test_what_does_not(context: Context, text: str, line: int, message: str) -> 
 
 def test_the_base_images_are_those_from_outside(context: Context) -> None:
     text = "FROM a AS one\nFROM one AS two\nFROM b\nFROM two\n"
-    assert check(parse(text), context, {}) == ["a", "b"]
+    assert check(parse(text), context, {}).bases == ["a", "b"]
 
 
 def test_a_context_is_what_dockerignore_leaves(context: Context) -> None:

@@ -2,10 +2,12 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+from tidegate_local.images import File
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,11 @@ class Context:
             if path.is_symlink() or path.is_file()
         }
         return {name: path for name, path in found.items() if not ignored.covers(name)}
+
+    @cached_property
+    def contents(self) -> dict[str, File]:
+        """What is in them."""
+        return {name: _file(path) for name, path in self.files.items()}
 
     def has(self, pattern: str) -> bool:
         """Whether a file or a folder fits the source of a COPY, wild cards as Go's filepath.Match has them."""
@@ -47,6 +54,31 @@ class Context:
         for path in self.root.rglob("*"):
             if path.is_dir() and not path.is_symlink():
                 yield path.relative_to(self.root).as_posix()
+
+
+def select(paths: Iterable[str], pattern: str) -> tuple[dict[str, str], bool]:
+    """What a COPY takes of these paths, by the name it gets there; whether the pattern fits a folder, of which COPY
+    takes what is in it."""
+    wanted = _normal(pattern)
+    if not wanted:
+        return {path: path for path in paths}, True
+    expression = re.compile(_expression(wanted))
+    found: dict[str, str] = {}
+    is_folder = False
+    for path in paths:
+        parts = path.split("/")
+        for count in range(1, len(parts) + 1):
+            if expression.fullmatch("/".join(parts[:count])):
+                found["/".join(parts[count:]) or parts[-1]] = path
+                is_folder = is_folder or count < len(parts)
+                break
+    return found, is_folder
+
+
+def _file(path: Path) -> File:
+    if path.is_symlink():
+        return File(link=str(path.readlink()))
+    return File(path.read_bytes(), executable=bool(path.stat().st_mode & 0o111))
 
 
 class _Ignored:

@@ -1,11 +1,11 @@
 """`docker` where there is no Docker engine: build, tag, push, login, inspect and what else a buildspec asks.
 
-An image is what goes into it: the files of its context, the Dockerfile, the build arguments, its labels. RUN is
-not run, so what only a RUN would find out is not found. What the Dockerfile itself says wrong ends the build as
-BuildKit does, with the line. A push calls ECR for its layers and its manifest with the credentials of the build.
+An image is what goes into it: the files of its context, the Dockerfile, the build arguments, its labels. Its layer has
+what COPY and ADD put there. RUN is not run, so what only a RUN would find out is not found. What the Dockerfile itself
+says wrong ends the build as BuildKit does, with the line. A push calls ECR for its layers and its manifest with the
+credentials of the build.
 """
 
-import base64
 import hashlib
 import json
 import os
@@ -26,10 +26,10 @@ _WITH_VALUE = {
     "--tag": "tag",
     "--build-arg": "build-arg",
     "--label": "label",
+    "--target": "target",
     **dict.fromkeys(
         [
             "--platform",
-            "--target",
             "--cache-from",
             "--cache-to",
             "--progress",
@@ -114,17 +114,19 @@ class _Store:
         for wanted in (name, _with_tag(name)):
             if wanted in known:
                 entry = known[wanted]
-                config, layer = (base64.b64decode(entry[part]) for part in ("config", "layer"))
+                config, layer = (self._blob(entry[part]).read_bytes() for part in ("config", "layer"))
                 return images.Image(entry["manifest"], config, layer)
         raise DockerError(f"Error response from daemon: No such image: {_with_tag(name)}")
 
     def put(self, name: str, image: images.Image) -> None:
-        entry = {
-            "manifest": image.manifest,
-            "config": base64.b64encode(image.config).decode(),
-            "layer": base64.b64encode(image.layer).decode(),
-        }
+        entry = {"manifest": image.manifest}
+        for part, content in (("config", image.config), ("layer", image.layer)):
+            entry[part] = images.digest_of(content)
+            self._blob(entry[part]).write_bytes(content)
         self._file.write_text(json.dumps({**_read(self._file), _with_tag(name): entry}))
+
+    def _blob(self, digest: str) -> Path:
+        return self._file.with_name(digest.replace(":", "-"))
 
     def logins(self) -> dict[str, Any]:
         return _read(self._logins)
@@ -148,19 +150,23 @@ def _build(asked: Asked) -> None:
     print("#0 building without a Docker engine: the Dockerfile is checked, nothing in it is run", flush=True)
     try:
         instructions = dockerfile.parse(text)
-        bases = dockerfile.check(instructions, context, arguments)
+        stages = dockerfile.check(instructions, context, arguments)
     except dockerfile.DockerfileError as error:
         raise DockerError(_shown(error, text, file.name)) from error
+    target = asked.one("target", "")
+    stage = stages.named(target) if target else stages.last
+    if stage is None:
+        raise DockerError(f'ERROR: failed to solve: target stage "{target}" could not be found')
     total = hashlib.sha256(
-        json.dumps([context.digest(), text, arguments], sort_keys=True).encode()
+        json.dumps([context.digest(), text, arguments, target], sort_keys=True).encode()
     ).hexdigest()
-    image = images.image_of(f"{total}\n", asked.pairs("label"))
+    image = images.image_of(f"{total}\n", {**stage.labels, **asked.pairs("label")}, stage.files)
     for number, one in enumerate(instructions, start=1):
         print(f"#{number} {one.name} {one.rest}" + (" (not run)" if one.name == "RUN" else ""))
     for name in asked.options.get("tag", []):
         _Store().put(name, image)
         print(f"naming to {_with_tag(name)}")
-    print(f"writing image {image.digest}, on {', '.join(bases)}")
+    print(f"writing image {image.digest}, on {', '.join(stages.bases)}")
     if "push" in asked.options:
         for name in asked.options.get("tag", []):
             _push(name)
@@ -209,7 +215,8 @@ def _push(name: str) -> None:
     ecr: Any = botocore.session.get_session().create_client("ecr")
     try:
         for blob in (image.layer, image.config):
-            _upload(ecr, repository, blob)
+            pushed = images.upload(ecr, repository, blob)
+            print(f"{images.digest_of(blob)[7:19]}: {'Pushed' if pushed else 'Layer already exists'}")
         ecr.put_image(
             repositoryName=repository,
             imageTag=tag,
@@ -230,24 +237,6 @@ def _push(name: str) -> None:
     except BotoCoreError as error:
         raise DockerError(f"failed to do request: {error}") from error
     print(f"{tag}: digest: {image.digest} size: {len(image.manifest)}")
-
-
-def _upload(ecr: Any, repository: str, blob: bytes) -> None:
-    digest = f"sha256:{hashlib.sha256(blob).hexdigest()}"
-    there = ecr.batch_check_layer_availability(repositoryName=repository, layerDigests=[digest])["layers"]
-    if any(layer.get("layerAvailability") == "AVAILABLE" for layer in there):
-        print(f"{digest[7:19]}: Layer already exists")
-        return
-    upload = ecr.initiate_layer_upload(repositoryName=repository)["uploadId"]
-    ecr.upload_layer_part(
-        repositoryName=repository,
-        uploadId=upload,
-        partFirstByte=0,
-        partLastByte=len(blob) - 1,
-        layerPartBlob=blob,
-    )
-    ecr.complete_layer_upload(repositoryName=repository, uploadId=upload, layerDigests=[digest])
-    print(f"{digest[7:19]}: Pushed")
 
 
 def _login(words: list[str]) -> None:

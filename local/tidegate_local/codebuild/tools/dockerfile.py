@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tidegate_local.codebuild.tools.contexts import Context
+from tidegate_local.codebuild.tools.stages import Stages
 
 INSTRUCTIONS = frozenset(
     {"ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL"}
@@ -103,32 +104,35 @@ def parse(text: str) -> list[Instruction]:
     return found
 
 
-def check(instructions: list[Instruction], context: Context, arguments: Mapping[str, str]) -> list[str]:
-    """Whether it could build: stages, base names, what COPY and ADD take. The base images. Raises `DockerfileError`."""
+def check(instructions: list[Instruction], context: Context, arguments: Mapping[str, str]) -> Stages:
+    """Whether it could build: stages, base names, what COPY and ADD take. What the stages would have in them. Raises
+    `DockerfileError`."""
     scope = _Scope(arguments)
-    bases: list[str] = []
-    stages: set[str] = set()
+    stages = Stages(context)
+    begun = False
     for one in instructions:
         if one.name == "ARG":
-            scope.declare(one.rest, globally=not bases)
+            scope.declare(one.rest, globally=not begun)
         elif one.name == "FROM":
             base, stage = _from(one, scope)
-            scope.values = {}
-            if base not in stages:
-                bases.append(base)
-            stages |= {str(len(stages)), stage} - {""}
-        elif not bases:
+            scope.values, begun = {}, True
+            stages.begin(base, stage)
+        elif not begun:
             raise DockerfileError(
                 f"dockerfile parse error on line {one.line}: no build stage in current context", one.line
             )
         elif one.name == "ENV":
             name, _, value = one.rest.partition("=")
             scope.values[name.strip()] = scope.substitute(value.strip().strip('"'))
+        elif one.name == "LABEL":
+            stages.last.labels |= _labels(one, scope)
+        elif one.name == "WORKDIR":
+            stages.last.enter(scope.substitute(one.rest))
         elif one.name in ("COPY", "ADD"):
-            _check_sources(one, context, scope)
-    if not bases:
+            _copy(one, context, scope, stages)
+    if not begun:
         raise DockerfileError("no build stage in current context", instructions[-1].line)
-    return bases
+    return stages
 
 
 def _from(one: Instruction, scope: _Scope) -> tuple[str, str]:
@@ -145,25 +149,39 @@ def _from(one: Instruction, scope: _Scope) -> tuple[str, str]:
     return base, words[2].lower() if len(words) == 3 else ""
 
 
-def _check_sources(one: Instruction, context: Context, scope: _Scope) -> None:
-    rest, from_elsewhere = one.rest, False
+def _copy(one: Instruction, context: Context, scope: _Scope, stages: Stages) -> None:
+    rest, origin = one.rest, None
     while match := re.match(r"--(\w+)(?:=(\S+))?\s+", rest):
-        from_elsewhere = from_elsewhere or match.group(1) == "from"
+        if match.group(1) == "from":
+            origin = scope.substitute(match.group(2) or "")
         rest = rest[match.end() :]
     words = json.loads(rest) if rest.startswith("[") else _words(rest)
     if len(words) < 2:
         message = f"dockerfile parse error on line {one.line}: {one.name} requires at least two arguments"
         raise DockerfileError(message, one.line)
-    for source in words[:-1]:
-        wanted = scope.substitute(str(source))
-        if from_elsewhere or wanted.startswith("<<") or (one.name == "ADD" and _REMOTE.match(wanted)):
-            continue
-        if not context.has(wanted):
-            name = f"/{wanted.strip('/')}"
+    *sources, target = (scope.substitute(str(word)) for word in words)
+    taken = [
+        source
+        for source in sources
+        if not source.startswith("<<") and not (one.name == "ADD" and _REMOTE.match(source))
+    ]
+    for source in taken if origin is None else ():
+        if not context.has(source):
+            name = f"/{source.strip('/')}"
             raise DockerfileError(
                 f'failed to compute cache key: failed to calculate checksum of ref: "{name}": not found',
                 one.line,
             )
+    stages.copy(origin, taken, target)
+
+
+def _labels(one: Instruction, scope: _Scope) -> dict[str, str]:
+    """`name=value …`, or the older `name value`."""
+    words = _words(one.rest)
+    if "=" not in words[0]:
+        return {words[0]: scope.substitute(" ".join(words[1:]))}
+    pairs = (word.partition("=") for word in words)
+    return {name: scope.substitute(value) for name, _, value in pairs}
 
 
 def _words(text: str) -> list[str]:
