@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from tidegate.domain.errors import BadManifestError
-from tidegate.ports import Scan
+from tidegate.ports import ImageFolder, Scan
 
 from tests.support.scripted import Scripted, recorded
 
@@ -14,10 +14,15 @@ REGISTRY_HOST = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 
 
 class FakeImages(Scripted):
+    """`files` are those of images by (repository, digest): contents by their path in the image (`/migrations/1_a.sql`);
+    `labels` likewise."""
+
     def __init__(self) -> None:
         super().__init__()
         self.repositories: dict[str, dict[str, set[str]]] = {}
         self.scans: dict[tuple[str, str], Scan] = {}
+        self.files: dict[tuple[str, str], dict[str, bytes]] = {}
+        self.labels: dict[tuple[str, str], dict[str, str]] = {}
 
     @recorded
     def uri(self, repository: str) -> str | None:
@@ -45,6 +50,17 @@ class FakeImages(Scripted):
     def scan(self, repository: str, digest: str) -> Scan | None:
         found = self.scans.get((repository, digest))
         return found if digest in self.repositories.get(repository, {}) else None
+
+    @recorded
+    def folder(self, repository: str, digest: str, directory: str, suffix: str) -> ImageFolder | None:
+        if digest not in self.repositories.get(repository, {}):
+            return None
+        found = {}
+        for path, content in sorted(self.files.get((repository, digest), {}).items()):
+            parent, _, name = path.rpartition("/")
+            if parent.strip("/") == directory.strip("/") and name.endswith(suffix):
+                found[name] = content
+        return ImageFolder(found, dict(self.labels.get((repository, digest), {})))
 
     def set_scan(self, repository: str, digest: str, scan: Scan) -> None:
         self.scans[repository, digest] = scan

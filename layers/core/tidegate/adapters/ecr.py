@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from botocore.exceptions import ClientError
 
 from tidegate.adapters.errors import asking, code_of
 from tidegate.domain.errors import OutsideError
-from tidegate.ports import Scan
+from tidegate.ports import ImageFolder, Scan
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
     from mypy_boto3_ecr.type_defs import ImageIdentifierTypeDef
+
+    from tidegate.adapters.image_layers import Readable
 
 _MISSING = frozenset({"RepositoryNotFoundException", "ImageNotFoundException"})
 # BatchGetImage gives a manifest as it was pushed only where its type is accepted; the API reference names the first
@@ -92,6 +95,37 @@ class EcrImages:
             {str(name): count for name, count in counts.items()},
             status.get("description", ""),
         )
+
+    def folder(self, repository: str, digest: str, directory: str, suffix: str) -> ImageFolder | None:
+        """Of an index, those of its first image for Linux: they are taken to be the same on every processor."""
+        from tidegate.adapters import image_layers  # noqa: PLC0415 - only who reads an image pays for it
+
+        image = self._manifest(repository, digest)
+        if image is None:
+            return None
+        document = image_layers.parse(image["imageManifest"], digest)
+        variant = image_layers.chosen(document)
+        if variant is not None:
+            image = self._manifest(repository, variant)
+            if image is None:
+                raise OutsideError(f"{repository} lacks {variant}, which the index {digest} names")
+            document = image_layers.parse(image["imageManifest"], variant)
+        manifest = image_layers.manifest(document)
+
+        def open_blob(blob: str) -> AbstractContextManager[Readable]:
+            return self._blob(repository, blob)
+
+        labels = image_layers.labels(manifest.config, open_blob)
+        return ImageFolder(image_layers.files(manifest.layers, directory, suffix, open_blob), labels)
+
+    @contextmanager
+    def _blob(self, repository: str, digest: str) -> Iterator[Readable]:
+        from tidegate.adapters.layer_download import downloaded  # noqa: PLC0415 - as above
+
+        with asking("ecr:GetDownloadUrlForLayer"):
+            answer = self._client().get_download_url_for_layer(repositoryName=repository, layerDigest=digest)
+        with downloaded(answer["downloadUrl"], f"downloading {digest} of {repository}") as body:
+            yield body
 
     def _manifest(self, repository: str, digest: str) -> _Manifest | None:
         action = "ecr:BatchGetImage"
