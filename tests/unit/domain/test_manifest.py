@@ -72,7 +72,7 @@ class TestTheCompleteExample:
     def test_is_refused_field_by_field_while_features_are_missing(self) -> None:
         manifest = parse_manifest(complete_example())
         found = problems_of(lambda: require_supported(manifest))
-        assert set(found) == {"database", "migrations", "secrets"}
+        assert set(found) == {"secrets"}
         for message, hint in found.values():
             assert "not supported yet" in message
             assert hint == "remove it for now"
@@ -86,8 +86,6 @@ class TestWhatIsNotBuilt:
     @pytest.mark.parametrize(
         ("path", "value"),
         [
-            ("database", {"instance": "harvestry-db"}),
-            ("migrations", {"service": "api", "command": ["migrate"]}),
             ("secrets", {"arive/token": {"kind": "token"}}),
             ("environments.production.strategy", "canary"),
             ("environments.production.strategy", "linear"),
@@ -146,8 +144,6 @@ class TestWhatIsNotBuilt:
 
 
 LISTED_ABOVE = (
-    "database",
-    "migrations",
     "secrets",
     "environments.production.strategy",
 )

@@ -19,7 +19,7 @@ IN_PROGRESS, SUCCEEDED = "IN_PROGRESS", "SUCCEEDED"
 # The environment variables between Tidegate and a buildspec (infrastructure/build.yaml).
 MARKER, IMAGE, DIGEST, COMMIT = "TIDEGATE_BUILD", "TIDEGATE_IMAGE", "TIDEGATE_DIGEST", "TIDEGATE_COMMIT"
 REPOSITORY, CONTEXT, DOCKERFILE = "TIDEGATE_REPOSITORY", "TIDEGATE_CONTEXT", "TIDEGATE_DOCKERFILE"
-TEST, ARGUMENTS = "TIDEGATE_TEST", "TIDEGATE_BUILD_ARGS"
+TEST, ARGUMENTS, MIGRATIONS = "TIDEGATE_TEST", "TIDEGATE_BUILD_ARGS", "TIDEGATE_MIGRATIONS"
 
 
 class BuildOutcome(StrEnum):
@@ -171,12 +171,13 @@ def _brief(message: str) -> str:
     return f"{first} … {reason}".strip() if more else first
 
 
-def tree_tag(tree: str, dockerfile: str, test: str, arguments: str) -> str:
+def tree_tag(tree: str, dockerfile: str, test: str, arguments: str, migrations: str = "") -> str:
     """The tag of a source tree: the same tree, Dockerfile, test and build arguments make the same image.
 
-    `tree` is git's id of the context. infrastructure/build.yaml has the same formula in its buildspec.
+    `tree` is git's id of the context; `migrations` the folder whose SQL is linted, for the labels that this makes.
+    infrastructure/build.yaml has the same formula in its buildspec.
     """
-    content = "\n".join(["1", tree, dockerfile, test, arguments, ""])
+    content = "\n".join(["1", tree, dockerfile, test, arguments, *([migrations] if migrations else []), ""])
     return f"tree-{hashlib.sha256(content.encode()).hexdigest()[:40]}"
 
 

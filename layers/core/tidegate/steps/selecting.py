@@ -11,6 +11,7 @@ from tidegate.domain.build import (
     CONTEXT,
     DOCKERFILE,
     IMAGE,
+    MIGRATIONS,
     REPOSITORY,
     TEST,
     ImageBuild,
@@ -54,7 +55,7 @@ def select(ports: Ports, builds: BuildLedger, request: BuildRequest) -> Selectio
     if request.built:
         chosen = {key: _came_built(request, images, key) for key in request.built}
         return Selection(chosen, environments, scanned)
-    choice = _Choice(ports, request, images)
+    choice = _Choice(ports, request, images, _linted(targets or registered))
     keys = _touched(choice, builds, request, environments)
     if not keys:
         return Selection(environments=environments, reason="the push touches no image")
@@ -105,6 +106,12 @@ def _definitions(registered: Sequence[Place]) -> dict[str, Image]:
     return {key: image for key, (_, image) in found.items()}
 
 
+def _linted(registered: Sequence[Place]) -> dict[str, str]:
+    """By image, the folder of SQL files that is looked at when it is built."""
+    folders = {key: place.manifest.linted(key) for place in registered[::-1] for key in place.manifest.images}
+    return {key: folder for key, folder in folders.items() if folder}
+
+
 def _came_built(request: BuildRequest, images: Mapping[str, Image], key: str) -> ImageBuild:
     """Its own build has tagged it: no release tag is added."""
     image, asked = _known(request, images, key), request.built[key]
@@ -153,9 +160,16 @@ def _touched(
 class _Choice:
     """What changed, and what each image needs; CodeBuild is asked about its projects once."""
 
-    def __init__(self, ports: Ports, request: BuildRequest, images: Mapping[str, Image]) -> None:
+    def __init__(
+        self,
+        ports: Ports,
+        request: BuildRequest,
+        images: Mapping[str, Image],
+        linted: Mapping[str, str],
+    ) -> None:
         self._ports = ports
         self._request = request
+        self._linted = linted
         self.images = images
 
     @cached_property
@@ -221,19 +235,23 @@ class _Choice:
             )
         arguments = project.variables.get(ARGUMENTS, "")
         repository = self._request.repository or repository_of(project.source_type, project.location)
+        migrations = self._linted.get(wanted.image, "")
         tree = None
         if repository is not None:
             tree = self._ports.sources.tree(repository, self._request.commit, build.context)
         wanted = replace(
             wanted,
             project=build.project,
-            tree_tag=None if tree is None else tree_tag(tree, build.dockerfile, build.test or "", arguments),
+            tree_tag=None
+            if tree is None
+            else tree_tag(tree, build.dockerfile, build.test or "", arguments, migrations),
             variables={
                 IMAGE: wanted.image,
                 REPOSITORY: wanted.repository,
                 CONTEXT: build.context,
                 DOCKERFILE: build.dockerfile,
                 TEST: build.test or "",
+                **({MIGRATIONS: migrations} if migrations else {}),
             },
         )
         return wanted if wanted.tree_tag is None else self._reused(wanted, wanted.tree_tag)

@@ -109,6 +109,17 @@ class Manifest(Part):
         examples=[{"production": {"region": "us-east-1", "cluster": "arive-cluster"}}],
     )
 
+    def linted(self, image: str) -> str:
+        """The folder in the build's context whose SQL files are linted when an image is built; empty for none."""
+        wanted = self.migrations
+        if wanted is None:
+            return ""
+        if wanted.runner == "sql":
+            return wanted.source if image == (wanted.image or next(iter(self.images))) else ""
+        if wanted.directory is None or wanted.service is None or self.services[wanted.service].image != image:
+            return ""
+        return wanted.source
+
     def for_environment(self, name: str) -> EnvironmentView:
         """The manifest as the environment `name` has it; NotFoundError when there is no such environment."""
         settings = self.environments.get(name)
