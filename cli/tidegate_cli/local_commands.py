@@ -140,13 +140,16 @@ def put(
 @with_global_options
 def fault(
     call: Call,
-    service: Annotated[str, typer.Argument(help="The ECS service's name.")],
+    service: Annotated[str, typer.Argument(help="The ECS service's name, or the group of one-off tasks.")],
     mode: Annotated[Literal["crash", "hang", "clear"], typer.Argument(help="What its new tasks do.")],
     every: Annotated[
         bool, typer.Option("--all", help="Not even a return to the last good deployment is spared.")
     ] = False,
 ) -> None:
-    """Make new deployments of an ECS service crash or hang until cleared."""
+    """Make new deployments of an ECS service crash or hang until cleared.
+
+    Or tasks that RunTask starts, by their group, which is family:FAMILY where none is named.
+    """
     if mode == "clear" and every:
         raise UsageError("--all says how to fail; clear takes no option", field="all", hint="leave it out")
     with control.of(cloud.running(Checkout.find())) as controls:

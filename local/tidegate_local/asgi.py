@@ -13,6 +13,7 @@ from tidegate_local.codecommit.pushes import Push
 from tidegate_local.codecommit.repositories import InvalidNameError, NoSuchRepositoryError
 from tidegate_local.faults import Fault, FaultBoard
 from tidegate_local.mends import Installed
+from tidegate_local.mends.database_snapshots import FAULTS
 from tidegate_local.settings import Settings
 from tidegate_local.states.holds import HOLDS, Hold
 
@@ -36,6 +37,22 @@ class FaultRequest(BaseModel):
     mode: Literal["crash", "hang"]
     all: bool = False
     exit_code: Annotated[int, Field(ge=1, le=255)] = 1
+
+
+class RefusalRequest(BaseModel):
+    """The body of `PUT /_tidegate/refusals/<group>`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    times: Annotated[int, Field(ge=0)]
+
+
+class SnapshotRequest(BaseModel):
+    """The body of `PUT /_tidegate/snapshots/<database>`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    fault: Literal["fail", "hang"]
 
 
 class SilenceRequest(BaseModel):
@@ -78,7 +95,8 @@ class Control:
 
     def answer(self, method: str, path: str, body: bytes) -> Answer:
         """Answer one control request. Raises `RefusedError`."""
-        match method, path.removeprefix(PREFIX).strip("/").split("/"):
+        parts = path.removeprefix(PREFIX).strip("/").split("/")
+        match method, parts:
             case "GET", ["health"]:
                 return 200, self._health()
             case "POST", ["events"]:
@@ -93,19 +111,35 @@ class Control:
                 return 200, {"cleared": cleared}
             case "POST", ["pushes"]:
                 return 200, {"told": self._report_push(body)}
-            case ("GET", ["silence", _]) | ("PUT" | "DELETE", ["silence"]):
-                return 200, self._silence(method, path.rpartition("/")[2], body)
-            case "GET" | "PUT" | "DELETE", ["holds"]:
-                return 200, self._hold(method, body)
             case "POST", ["shutdown"]:
                 self.shut_down()
                 return 202, {}
+        arranged = self._arrange(method, parts, body)
+        if arranged is not None:
+            return 200, arranged
         raise RefusedError(
             404,
             "NoSuchEndpoint",
             f"{method} {path} is not an endpoint of the embedded cloud.",
             hint="GET /_tidegate/health, GET /_tidegate/faults, POST /_tidegate/events, ...",
         )
+
+    def _arrange(self, method: str, parts: list[str], body: bytes) -> dict[str, Any] | None:
+        """What only tests ask for; None where it is no endpoint."""
+        match method, parts:
+            case ("GET", ["silence", _]) | ("PUT" | "DELETE", ["silence"]):
+                return self._silence(method, parts[-1], body)
+            case "GET" | "PUT" | "DELETE", ["holds"]:
+                return self._hold(method, body)
+            case "PUT", ["refusals", *group] if group:
+                return self._refuse_tasks("/".join(group), body)
+            case "GET", ["snapshots"]:
+                return dict(FAULTS.document())
+            case "PUT", ["snapshots", database]:
+                return self._set_snapshot_fault(database, body)
+            case "DELETE", ["snapshots", database]:
+                return {"cleared": FAULTS.clear(database)}
+        return None
 
     def _health(self) -> dict[str, Any]:
         return {
@@ -129,6 +163,22 @@ class Control:
             events.deliver(event, account=self.settings.account, region=self.settings.region)
             for event in wanted
         ]
+
+    def _refuse_tasks(self, group: str, body: bytes) -> dict[str, Any]:
+        try:
+            times = RefusalRequest.model_validate(_json(body)).times
+        except ValidationError as error:
+            raise _refused("InvalidRefusal", error) from error
+        self.board.refuse(group, times)
+        return {"times": times}
+
+    def _set_snapshot_fault(self, database: str, body: bytes) -> dict[str, Any]:
+        try:
+            fault = SnapshotRequest.model_validate(_json(body)).fault
+        except ValidationError as error:
+            raise _refused("InvalidSnapshotFault", error) from error
+        FAULTS.set(database, fault)
+        return {database: fault}
 
     def _report_push(self, body: bytes) -> list[str]:
         try:

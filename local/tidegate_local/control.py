@@ -67,13 +67,29 @@ class Control:
         all: bool = False,  # noqa: A002 -- the word of the command line
         exit_code: int = 1,
     ) -> None:
-        """New deployments of the ECS service crash or hang from now on."""
+        """New deployments of the ECS service, or one-off tasks of the group, crash or hang from now on."""
         body = {"mode": mode, "all": all, "exit_code": exit_code}
         self._call("PUT", f"faults/{quote(service, safe='')}", body)
 
     def clear_fault(self, service: str) -> bool:
         """They are healthy again; False if no fault was set."""
         cleared: bool = self._call("DELETE", f"faults/{quote(service, safe='')}")["cleared"]
+        return cleared
+
+    def refuse_tasks(self, group: str, times: int = 1) -> None:
+        """The next `times` calls of RunTask for the group (`family:<family>` where none is named) find no capacity.
+
+        They start nothing and answer so in `failures`. 0 takes back what was asked for.
+        """
+        self._call("PUT", f"refusals/{quote(group, safe='')}", {"times": times})
+
+    def set_snapshot_fault(self, database: str, fault: Literal["fail", "hang"]) -> None:
+        """Snapshots of the RDS instance or cluster fail, or stay `creating` until that is cleared."""
+        self._call("PUT", f"snapshots/{quote(database, safe='')}", {"fault": fault})
+
+    def clear_snapshot_fault(self, database: str) -> bool:
+        """They succeed again, those that hang as well; False if nothing was set."""
+        cleared: bool = self._call("DELETE", f"snapshots/{quote(database, safe='')}")["cleared"]
         return cleared
 
     def report_push(self, repository: str, changes: Sequence[Mapping[str, str]]) -> list[str]:

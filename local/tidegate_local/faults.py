@@ -1,4 +1,4 @@
-"""Which ECS services fail on purpose, and how."""
+"""Which ECS services and groups of one-off tasks fail on purpose, and how."""
 
 import threading
 from dataclasses import asdict, dataclass
@@ -9,7 +9,7 @@ FaultMode: TypeAlias = Literal["crash", "hang"]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """New deployments of one ECS service fail.
+    """New deployments of one ECS service fail, or one-off tasks of one group.
 
     `crash`: its tasks exit with `exit_code` soon after they started; `hang`: they never leave PENDING.
     A return to the last COMPLETED deployment is spared unless `all`.
@@ -25,10 +25,11 @@ class Fault:
 
 
 class FaultBoard:
-    """The faults that are set, by ECS service name. Read by the service scheduler's thread."""
+    """The faults that are set, by ECS service name or by group. Read by the service scheduler's thread."""
 
     def __init__(self) -> None:
         self._faults: dict[str, Fault] = {}
+        self._refusals: dict[str, int] = {}
         self._lock = threading.Lock()
 
     def set(self, service: str, fault: Fault) -> None:
@@ -45,6 +46,18 @@ class FaultBoard:
         """The fault of `service`, if any."""
         with self._lock:
             return self._faults.get(service)
+
+    def refuse(self, group: str, times: int) -> None:
+        """The next so many calls of RunTask for `group` find no capacity."""
+        with self._lock:
+            self._refusals[group] = times
+
+    def refuses(self, group: str) -> bool:
+        """Whether one more call is refused; that it was is remembered."""
+        with self._lock:
+            left = self._refusals.get(group, 0)
+            self._refusals[group] = max(0, left - 1)
+        return left > 0
 
     def document(self) -> dict[str, dict[str, Any]]:
         """Every fault by service name."""

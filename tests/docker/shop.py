@@ -127,8 +127,15 @@ class Shop:
 
     def run(self, definition: str, **request: Any) -> dict[str, Any]:
         """A task of its own, once it is STOPPED."""
-        started = self.ecs.run_task(cluster=CLUSTER, taskDefinition=definition, **request)["tasks"][0]
-        return self.stopped(started["taskArn"])
+        return self.stopped(self.begin(definition, **request))
+
+    def begin(self, definition: str, **request: Any) -> str:
+        """ARN of a new task of its own."""
+        network = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
+        started = self.ecs.run_task(
+            cluster=CLUSTER, taskDefinition=definition, networkConfiguration=network, **request
+        )
+        return str(started["tasks"][0]["taskArn"])
 
     def stopped(self, arn: str) -> dict[str, Any]:
         def over() -> dict[str, Any] | None:

@@ -164,8 +164,8 @@ def test_an_unhealthy_container_never_completes_a_deployment(shop: Shop, first: 
 def test_a_task_that_is_stopped_gets_a_signal_and_a_moment(shop: Shop, first: str) -> None:
     obeys = "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.1; done"
     definition = shop.define(first, obeys)
-    started = shop.ecs.run_task(cluster=CLUSTER, taskDefinition=definition)["tasks"][0]
-    arn = started["taskArn"]
+    arn = shop.begin(definition)
+    started = {"taskArn": arn}
     wait_until(lambda: shop.tasks("RUNNING")[0]["lastStatus"] == "RUNNING", what="it to run", seconds=SECONDS)
     wait_until(lambda: shop.lines(started) == ["up"], what="its first line", seconds=SECONDS)
     stopping = shop.ecs.stop_task(cluster=CLUSTER, task=arn, reason="enough")["task"]

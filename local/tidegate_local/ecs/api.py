@@ -12,7 +12,7 @@ from typing import Any
 from ministack.core.responses import error_response_json, json_response
 from ministack.services import ecs
 
-from tidegate_local.ecs import service_deployments
+from tidegate_local.ecs import one_off, service_deployments
 from tidegate_local.ecs.records import Record, primary
 from tidegate_local.ecs.scheduler import Scheduler
 from tidegate_local.seam import Handler, expect_attributes, graft
@@ -32,7 +32,7 @@ def install(scheduler: Scheduler) -> None:
     """Replace MiniStack's ECS scheduling. Raises `MendDoesNotFitError`."""
     expect_attributes(
         ecs, "_services", "_tasks", "_task_defs", "_clusters", "_sanitize", "_iso", "_bump_task_version",
-        "_awslogs_config", "_ensure_awslogs_stream", "_emit_awslogs_event", "_ACTION_MAP",
+        "_tags", "_awslogs_config", "_ensure_awslogs_stream", "_emit_awslogs_event", "_ACTION_MAP",
     )  # fmt: skip
     graft(ecs, "_get_docker", lambda: None, signature="()")
     graft(
@@ -98,18 +98,13 @@ def _mark_task_stopped(scheduler: Scheduler) -> Handler:
 
 
 def _run_task(original: Handler, scheduler: Scheduler) -> Handler:
+    answer = one_off.run_task(original, scheduler)
+
     def run_task(data: Record) -> Any:
         refusal = _refuse_task_definition(data.get("taskDefinition", ""))
         if refusal:
             return refusal
-        if not data.get("group"):
-            key = ecs._resolve_td_key(data["taskDefinition"])
-            data = {**data, "group": f"family:{key.split(':', 1)[0]}"}
-        answer = original(data)
-        if answer[0] >= 400:
-            return answer
-        records = scheduler.begin_tasks(answer)
-        return json_response({"tasks": [ecs._sanitize(record) for record in records], "failures": []})
+        return answer(data)
 
     return run_task
 

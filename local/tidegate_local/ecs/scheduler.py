@@ -73,6 +73,10 @@ class Scheduler:
         """Something changed: look now."""
         self._look.set()
 
+    def refuses(self, group: str) -> bool:
+        """Whether RunTask is to find no capacity for the group, once more."""
+        return self._board.refuses(group)
+
     def begin_tasks(self, answer: tuple[int, dict[str, str], bytes]) -> list[Record]:
         """Take the tasks that RunTask has just registered back to PENDING; returns their records. Lock held."""
         records = [ecs._tasks[task["taskArn"]] for task in json.loads(answer[2]).get("tasks", [])]

@@ -20,6 +20,8 @@ from tidegate_local.faults import FaultBoard
 from tidegate_local.mends import (
     alarm_events,
     async_invocation,
+    database_snapshots,
+    database_states,
     error_names,
     function_url_identity,
     iam_resources,
@@ -40,6 +42,7 @@ from tidegate_local.states import engine as states
 
 REGISTRY: dict[str, Callable[[], None]] = {
     "async_invocation": async_invocation.install,
+    "database_states": database_states.install,
     "error_names": error_names.install,
     "function_url_identity": function_url_identity.install,
     "iam_resources": iam_resources.install,
@@ -53,6 +56,7 @@ REGISTRY: dict[str, Callable[[], None]] = {
 }
 ANNOUNCING: dict[str, Callable[[Deliver], None]] = {
     "alarm_events": alarm_events.install,
+    "database_snapshots": database_snapshots.install,
     "secret_events": secret_events.install,
 }
 """Those that put events on the bus, each unless its source is silent."""

@@ -1,17 +1,20 @@
-"""Permissions for ECS, ECR, CodeBuild and SSM paths are checked against the resources that AWS checks them against.
+"""Permissions are checked against the resources that AWS checks them against: ECS, ECR, RDS, CodeBuild, SSM paths.
 
 AWS (service authorization reference, "Actions, resources, and condition keys for Amazon ECS", and the same for
 ECR): DescribeServices and UpdateService are checked on each `service/<cluster>/<service>`, ListTasks on
 `container-instance/<cluster>/*`, DescribeTasks on each `task/<cluster>/<id>`, all with the key `ecs:cluster`;
 RegisterTaskDefinition on the task definition, with `ecs:TagResource` (key `ecs:CreateAction`) where it carries tags
-and `iam:PassRole` (key `iam:PassedToService`) for each role it names; DescribeTaskDefinition and ListTaskDefinitions
-know no resource; DescribeRepositories is checked on each repository that is named, GetParametersByPath on the path;
+and `iam:PassRole` (key `iam:PassedToService`) for each role it names; RunTask on the revision, with PassRole for its
+roles, StopTask on the task; DescribeTaskDefinition and ListTaskDefinitions know no resource; DescribeRepositories is
+checked on each repository that is named, GetParametersByPath on the path; CreateDBSnapshot and
+CreateDBClusterSnapshot on the database and on the snapshot, with `rds:AddTagsToResource` where it carries tags;
 BatchGetBuilds, StopBuild and BatchGetProjects of CodeBuild on each project; CreateLogStream, PutLogEvents and
-GetLogEvents on `log-group:<group>:log-stream:<stream>`. PutEvents has the key `events:source`, one
-value for each entry; what reads or writes an item has `dynamodb:LeadingKeys`, the value of its partition key.
+GetLogEvents on `log-group:<group>:log-stream:<stream>`. PutEvents has the key `events:source`, one value for each
+entry; what reads or writes an item has `dynamodb:LeadingKeys`, the value of its partition key.
 MiniStack: checks whatever names a cluster on the cluster, the rest, repositories, paths and builds on "*", log
-streams on their group; it knows no `ecs:cluster`, `events:source` or `dynamodb:LeadingKeys` and asks for neither
-TagResource nor PassRole. A role that is right on AWS is refused there, or one that is wrong is let through.
+streams on their group, snapshots on the database alone; it knows no `ecs:cluster`, `events:source` or
+`dynamodb:LeadingKeys` and asks for neither TagResource nor PassRole. A role that is right on AWS is refused there, or
+one that is wrong is let through.
 Mended by naming the resources, by the condition keys, and by asking for the dependent actions as well.
 """
 
@@ -67,7 +70,14 @@ def install() -> None:
         account_id: str,
     ) -> str:
         action = headers.get("x-amz-target", "").rsplit(".", 1)[-1]
-        checks = tuple(_checks(service, action, _document(body), region, account_id))
+        if service == "rds":  # the query protocol
+            action, given = (
+                _query(query_params, "Action"),
+                {name: _query(query_params, name) for name in query_params},
+            )
+        else:
+            given = _document(body)
+        checks = tuple(_checks(service, action, given, region, account_id))
         _further.set(checks[1:])
         if checks:
             return checks[0].resource
@@ -112,6 +122,8 @@ def _checks(service: str, action: str, given: dict[str, Any], region: str, accou
     arn = f"arn:aws:{service}:{region}:{account}"
     if service == "ecs":
         yield from _ecs_checks(action, given, arn, account)
+    elif service == "rds":
+        yield from _rds_checks(action, given, arn)
     elif service == "codebuild":
         yield from _codebuild_checks(action, given, f"{arn}:project")
     elif service == "codecommit":
@@ -136,6 +148,52 @@ def _codebuild_checks(action: str, given: dict[str, Any], projects: str) -> Iter
             yield Check(f"{projects}/{_last(build).rpartition(':')[0] or '*'}")
 
 
+def _rds_checks(action: str, given: dict[str, Any], arn: str) -> Iterator[Check]:
+    database = _rds_resource(f"{arn}:db", given.get("DBInstanceIdentifier"))
+    cluster = _rds_resource(f"{arn}:cluster", given.get("DBClusterIdentifier"))
+    snapshot = _rds_resource(f"{arn}:snapshot", given.get("DBSnapshotIdentifier"))
+    cluster_snapshot = _rds_resource(f"{arn}:cluster-snapshot", given.get("DBClusterSnapshotIdentifier"))
+    match action:
+        case "CreateDBSnapshot":
+            yield from _snapshot_checks(database, snapshot, given)
+        case "CreateDBClusterSnapshot":
+            yield from _snapshot_checks(cluster, cluster_snapshot, given)
+        case "DescribeDBInstances":
+            yield Check(database)
+        case "DescribeDBClusters":
+            yield Check(cluster)
+        case "DescribeDBSnapshots":
+            yield from _named(given, {"DBSnapshotIdentifier": snapshot, "DBInstanceIdentifier": database})
+        case "DescribeDBClusterSnapshots":
+            wanted = {"DBClusterSnapshotIdentifier": cluster_snapshot, "DBClusterIdentifier": cluster}
+            yield from _named(given, wanted)
+        case "AddTagsToResource":
+            yield Check(str(given.get("ResourceName", "*")))
+
+
+def _snapshot_checks(database: str, snapshot: str, given: dict[str, Any]) -> Iterator[Check]:
+    yield Check(database)
+    yield Check(snapshot)
+    if any(name.startswith("Tags.") for name in given):
+        yield Check(snapshot, "rds:AddTagsToResource")
+
+
+def _named(given: dict[str, Any], resources: dict[str, str]) -> Iterator[Check]:
+    """Those that the request names; where it names none, the first as a whole."""
+    named = [resource for name, resource in resources.items() if given.get(name)]
+    for resource in named or [next(iter(resources.values()))]:
+        yield Check(resource)
+
+
+def _rds_resource(parent: str, name: object) -> str:
+    return str(name) if str(name).startswith("arn:") else f"{parent}:{name or '*'}"
+
+
+def _query(parameters: dict[str, Any], name: str) -> str:
+    value = parameters.get(name, "")
+    return str(value[0] if isinstance(value, list) and value else value)
+
+
 def _ecs_checks(action: str, given: dict[str, Any], arn: str, account: str) -> Iterator[Check]:
     cluster = _last(given.get("cluster") or "default")
     match action:
@@ -147,6 +205,10 @@ def _ecs_checks(action: str, given: dict[str, Any], arn: str, account: str) -> I
             yield Check(f"{arn}:container-instance/{cluster}/*")
         case "DescribeTasks":
             yield from _each(f"{arn}:task/{cluster}", given.get("tasks"))
+        case "StopTask":
+            yield from _each(f"{arn}:task/{cluster}", [given.get("task")])
+        case "RunTask":
+            yield from _run_task_checks(given, arn, cluster, account)
         case "DescribeTaskDefinition" | "ListTaskDefinitions":
             yield Check("*")
         case "RegisterTaskDefinition":
@@ -182,10 +244,26 @@ def _each(parent: str, names: Any) -> Iterator[Check]:
         yield Check(f"{parent}/{_last(name)}")
 
 
+def _run_task_checks(given: dict[str, Any], arn: str, cluster: str, account: str) -> Iterator[Check]:
+    """On the revision that a family stands for (RunTask, API reference: resolved before authorization since 2024)."""
+    from ministack.services import ecs  # noqa: PLC0415 - loaded when it is first called
+
+    named = str(given.get("taskDefinition", ""))
+    definition = ecs._task_defs.get(ecs._resolve_td_key(named)) or {}
+    yield Check(definition.get("taskDefinitionArn") or f"{arn}:task-definition/{_last(named)}")
+    if given.get("tags"):
+        yield Check(f"{arn}:task/{cluster}/*", "ecs:TagResource", {"ecs:CreateAction": "RunTask"})
+    yield from _passed({**definition, **(given.get("overrides") or {})}, account)
+
+
 def _registration(given: dict[str, Any], resource: str, account: str) -> Iterator[Check]:
     yield Check(resource)
     if given.get("tags"):
         yield Check(resource, "ecs:TagResource", {"ecs:CreateAction": "RegisterTaskDefinition"})
+    yield from _passed(given, account)
+
+
+def _passed(given: dict[str, Any], account: str) -> Iterator[Check]:
     for key in ("taskRoleArn", "executionRoleArn"):
         role = given.get(key)
         if role:

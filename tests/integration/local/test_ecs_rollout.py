@@ -268,9 +268,11 @@ def test_a_deregistered_task_definition_is_refused(shop: Shop) -> None:
 
 
 def test_a_task_of_its_own_runs_and_exits(shop: Shop) -> None:
-    started = shop.ecs.run_task(cluster=CLUSTER, taskDefinition=shop.define("migrate:1"), startedBy="us")[
-        "tasks"
-    ][0]
+    network = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
+    definition = shop.define("migrate:1")
+    started = shop.ecs.run_task(
+        cluster=CLUSTER, taskDefinition=definition, startedBy="us", networkConfiguration=network
+    )["tasks"][0]
     assert (started["lastStatus"], started["group"], started["startedBy"]) == (
         "PENDING",
         f"family:{shop.name}",

@@ -241,6 +241,9 @@ def test_a_fault_is_set_and_cleared(tidegate: CommandLine) -> None:
     crashing = tidegate.run("local", "fault", "shop-api", "crash")
     assert "tidegate local fault shop-api clear" in crashing.output
     assert tidegate.run("local", "fault", "shop-api", "clear", "--json").document == {}
+    job = tidegate.run("local", "fault", "family:migrate", "crash", "--json")
+    assert set(job.document) == {"family:migrate"}
+    assert tidegate.run("local", "fault", "family:migrate", "clear", "--json").document == {}
     assert tidegate.run("local", "fault", "shop-api", "explode", "--json").exit_code == 2
     assert tidegate.run("local", "fault", "shop-api", "clear", "--all", "--json").error["field"] == "all"
 
