@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 from tidegate.domain.manifest import to_json
-from tidegate_local import pushing, sample, sample_containers
+from tidegate_local import pushing, sample, sample_containers, sample_database
 from tidegate_local.control import Control
 from tidegate_local.lifecycle import cloud
 from tidegate_local.lifecycle.checkout import Checkout
@@ -24,7 +24,7 @@ from tidegate_local.lifecycle.record import Cloud, Docker
 from tidegate_local.sample_repository import BRANCH, SampleRepository
 
 from tidegate_cli.connection import Connection, connect
-from tidegate_cli.demo_scenario import Chapter, Demo
+from tidegate_cli.demo_scenario import TABLE, Chapter, Demo
 from tidegate_cli.failures import UNEXPECTED
 from tidegate_cli.local_commands import interruptible
 from tidegate_cli.local_progress import Say, narrated
@@ -56,7 +56,7 @@ def demo(
         ),
     ] = None,
 ) -> int:
-    """Two pushes that are released, one that fails and is taken back, a rollback by hand.
+    """Two pushes that are released with their migrations, one that fails and is taken back, a rollback by hand.
 
     The commits are made in a scratch repository. Everything happens in the embedded cloud, with the real template,
     state machines and functions; where a Docker engine answers, images are built and the services are containers. It
@@ -116,6 +116,7 @@ def _told(call: Call, checkout: Checkout, running: Cloud, screen: Console) -> li
             ecs=session.client("ecs"),
             repository=repository,
             contained=running.engine is not None,
+            columns=lambda: sample_database.columns(running, TABLE),
             view=ChainOnScreen(screen, live=screen.is_terminal and not call.given.json),
             tell_title=lambda title: _print_title(screen, title),
             command=Given(local=True).command,
@@ -132,8 +133,10 @@ def _prepare(
         image = sample_containers.bootstrap(checkout, running, session.client("ecr"))
     say(f"cloudformation: stack {sample.STACK}")
     sample.deploy(checkout, session.client("cloudformation"), session.client("ecs"), image)
+    say("secretsmanager: the credential of its migrations")
+    sample_database.prepare(running, session.client("secretsmanager"))
     say("tidegate apply: its manifest")
-    manifest = load_manifest_file(str(sample.folder(checkout) / "tidegate.yaml"))
+    manifest = load_manifest_file(str(sample.folder(checkout) / sample_database.MANIFEST))
     registry = connection.ports.registry
     registry.put_manifest(sample.SYSTEM, sample.ENVIRONMENT, json.loads(to_json(manifest)))
     projects = build_projects(registry, sample.SYSTEM)

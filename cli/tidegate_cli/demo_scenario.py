@@ -29,6 +29,12 @@ REASON = "the demo takes it back by hand"
 RUN_SECONDS = 120.0
 FOLLOW_PAUSE_SECONDS = 0.3
 
+# What the releases do to the database: the first brings this table, the second and the third a column each.
+TABLE = "visits"
+PAGE = {"migrations/0002_visits_page.sql": "ALTER TABLE visits ADD COLUMN page text;\n"}
+REFERRER = {"migrations/0003_visits_referrer.sql": "ALTER TABLE visits ADD COLUMN referrer text;\n"}
+FIRST_COLUMNS = ("id", "visited_at")
+
 Expected = Literal["Succeeded", "FailedClean"]
 
 
@@ -43,7 +49,8 @@ class Version:
 @dataclass(frozen=True, slots=True)
 class Chapter:
     """One run: what was done, what came of it, and what ran afterwards. `answers` is what each container of the API
-    said over HTTP; None where containers are simulated."""
+    said over HTTP; None where containers are simulated. `columns` are those that the database's table has, `grown`
+    those that it must have: the schema goes forward, whatever becomes of the release."""
 
     title: str
     expected: Expected
@@ -52,6 +59,8 @@ class Chapter:
     seconds: float
     wanted: Version
     answers: list[str] | None
+    columns: list[str]
+    grown: tuple[str, ...]
 
     @property
     def outcome(self) -> str:
@@ -61,12 +70,13 @@ class Chapter:
     @property
     def as_told(self) -> bool:
         """The outcome is the expected one, every service runs the wanted digest, every container of the API answers
-        with its version, and the lock is free."""
+        with its version, the database has what the migrations brought, and the lock is free."""
         digests = {service["digest"] for service in self.running["services"].values()}
         return (
             self.outcome == self.expected
             and digests == {self.wanted.digest}
             and (self.answers is None or set(self.answers) == {self.wanted.name})
+            and set(self.grown) <= set(self.columns)
             and self.running["lock"] is None
         )
 
@@ -80,6 +90,7 @@ class Chapter:
             "digest": self.wanted.digest,
             "version": self.wanted.name,
             "answers": self.answers,
+            "columns": self.columns,
             **{key: self.shown[key] for key in ("deployment", "release", "commit", "outcome", "explanation")},
             "failure": self.shown["failure"],
         }
@@ -98,20 +109,28 @@ class Demo:
     ecs: ECSClient
     repository: SampleRepository
     contained: bool
+    columns: Callable[[], list[str]]
     view: ChainView
     tell_title: Callable[[str], None]
     command: Callable[..., str]
     pause: Callable[[float], None]
     chapters: list[Chapter] = field(default_factory=list)
+    grown: tuple[str, ...] = FIRST_COLUMNS
 
     def tell(self) -> list[Chapter]:
         """All four runs, in order."""
         self.control.clear_fault(CRASHES)
         first = self._pushed("first push", 1, "Succeeded")
-        second = self._pushed("second push", 2, "Succeeded")
+        self.grown = (*FIRST_COLUMNS, "page")
+        second = self._pushed("second push, with a migration", 2, "Succeeded", PAGE)
+        self.grown = (*FIRST_COLUMNS, "page", "referrer")
         with self._crashing():
             self._pushed(
-                "third push, its worker crashes", 3, "FailedClean", {"worker": CRASHING_WORKER}, second
+                "third push, its worker crashes",
+                3,
+                "FailedClean",
+                {"worker": CRASHING_WORKER, **REFERRER},
+                second,
             )
         self._rolled_back("rollback by hand", first)
         return self.chapters
@@ -186,7 +205,10 @@ class Demo:
         shown = shown_deployment(ended, ledger.timeline(deployment), ledger.reports(deployment))
         running = status_entry(standstill(self.connection.ports, sample.SYSTEM, sample.ENVIRONMENT))
         answers = sample_containers.answers(self.ecs, then.name, self.pause) if self.contained else None
-        self.chapters.append(Chapter(title, expected, shown, running, seconds, then, answers))
+        columns = self.columns()
+        self.chapters.append(
+            Chapter(title, expected, shown, running, seconds, then, answers, columns, self.grown)
+        )
 
     def _pause(self, seconds: float) -> None:
         self.pause(min(seconds, FOLLOW_PAUSE_SECONDS))

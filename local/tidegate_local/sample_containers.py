@@ -90,9 +90,10 @@ def _context(checkout: Checkout) -> io.BytesIO:
     """The sample's application as a build context, with a version from before all releases."""
     written = io.BytesIO()
     with tarfile.open(fileobj=written, mode="w") as tar:
-        for path in sorted((sample.folder(checkout) / "app").iterdir()):
+        application = sample.folder(checkout) / "app"
+        for path in sorted(one for one in application.rglob("*") if one.is_file()):
             content = f"{VERSION}\n".encode() if path.name == "version" else path.read_bytes()
-            entry = tarfile.TarInfo(path.name)
+            entry = tarfile.TarInfo(path.relative_to(application).as_posix())
             entry.size, entry.mode = len(content), 0o644
             tar.addfile(entry, io.BytesIO(content))
     written.seek(0)

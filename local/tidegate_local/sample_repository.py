@@ -47,14 +47,21 @@ class SampleRepository:
         """Commit the checkout's application as version `<number>.0.0+…`, with `files` (by path below app/) instead of
         its own; the commit's id. Raises `LocalError`."""
         application = self._folder / "app"
+        kept = self._migrations(application)
         shutil.rmtree(application, ignore_errors=True)
         shutil.copytree(self._application, application)
         self.version = f"{number}.0.0+{self._stamp}"
-        for name, content in {"version": f"{self.version}\n", **(files or {})}.items():
+        for name, content in {**kept, "version": f"{self.version}\n", **(files or {})}.items():
             (application / name).write_text(content)
         self._git("add", "--all")
         self._git("commit", "--quiet", "--message", message)
         return self._git("rev-parse", "HEAD").strip()
+
+    @staticmethod
+    def _migrations(application: Path) -> dict[str, str]:
+        """What was committed before: a file that ran is never taken away again."""
+        files = sorted(application.glob("migrations/*.sql"))
+        return {f"migrations/{file.name}": file.read_text() for file in files}
 
     def push(self, say: Say) -> None:
         """Raises `LocalError`."""

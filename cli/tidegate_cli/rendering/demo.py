@@ -18,7 +18,16 @@ def print_demo(console: Console, chapters: Sequence[Chapter], *, tasks: str, sec
     """`tasks` says what the tasks were; `seconds` is what the whole demo took, the embedded cloud included."""
     console.print()
     table = Table(title="What happened", title_justify="left", title_style="bold", header_style="dim")
-    for name in ("", "release", "commit", "outcome", "took", "ran afterwards", "version of the API"):
+    for name in (
+        "",
+        "release",
+        "commit",
+        "outcome",
+        "took",
+        "ran afterwards",
+        "version of the API",
+        "table visits",
+    ):
         table.add_column(name)
     for number, chapter in enumerate(chapters, start=1):
         outcome = outcome_text(chapter.outcome)
@@ -32,6 +41,7 @@ def print_demo(console: Console, chapters: Sequence[Chapter], *, tasks: str, sec
             span(chapter.seconds),
             _digests(chapter.running),
             _version(chapter),
+            ", ".join(chapter.columns),
         )
     console.print(table)
     for chapter in chapters:
@@ -42,7 +52,8 @@ def print_demo(console: Console, chapters: Sequence[Chapter], *, tasks: str, sec
     console.print(Text(f"All of it took {span(seconds)}; {tasks}."))
     console.print(
         Text(
-            "Each commit was built, published and released by its git push; only the rollback was asked for."
+            "Each commit was built, published, migrated and released by its git push; only the rollback was asked for."
+            " It took the code back, not the schema."
         )
     )
 
