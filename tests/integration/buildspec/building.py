@@ -6,6 +6,7 @@ specification reference"). The stand-ins write down how they were called and sha
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import stat
@@ -156,6 +157,13 @@ class Builder:
         lines = (self.home / "state/calls.jsonl").read_text().splitlines()
         calls = [json.loads(line) for line in lines]
         return [call for call in calls if call["name"] == name and what in call["arguments"]]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Of the image that was built last."""
+        (build,) = self.calls("docker", "build")
+        options = itertools.pairwise(build["arguments"])
+        return dict(value.split("=", 1) for name, value in options if name == "--label")
 
     @property
     def built(self) -> bool:

@@ -24,10 +24,15 @@ def builder(tmp_path: Path) -> Builder:
 
 
 def tag_of(
-    builder: Builder, context: str = ".", dockerfile: str = "Dockerfile", test: str = "", arguments: str = ""
+    builder: Builder,
+    context: str = ".",
+    dockerfile: str = "Dockerfile",
+    test: str = "",
+    arguments: str = "",
+    migrations: str = "",
 ) -> str:
     tree = "HEAD^{tree}" if context == "." else f"HEAD:{context}"
-    return tree_tag(git(builder.source, "rev-parse", tree), dockerfile, test, arguments)
+    return tree_tag(git(builder.source, "rev-parse", tree), dockerfile, test, arguments, migrations)
 
 
 def options(arguments: list[str], name: str) -> list[str]:
@@ -66,6 +71,7 @@ def test_the_labels_are_those_of_oci(builder: Builder) -> None:
         {"TIDEGATE_BUILD_ARGS": "BASE_IMAGE=base:1"},
         {"TIDEGATE_DOCKERFILE": "deploy/Dockerfile"},
         {"TIDEGATE_CONTEXT": "back end"},
+        {"TIDEGATE_MIGRATIONS": "db/sql"},
     ],
 )
 def test_the_tag_is_the_formula_for_every_setting(builder: Builder, changed: dict[str, str]) -> None:
@@ -232,6 +238,7 @@ class TestInjection:
             "TIDEGATE_CONTEXT",
             "TIDEGATE_DOCKERFILE",
             "TIDEGATE_BUILD_ARGS",
+            "TIDEGATE_MIGRATIONS",
             "CODEBUILD_RESOLVED_SOURCE_VERSION",
             "CODEBUILD_SOURCE_REPO_URL",
         ],

@@ -89,7 +89,7 @@ class TestTreeTag:
             tree_tag(*(part + "x" if at == index else part for at, part in enumerate(parts)))
             for index in range(4)
         }
-        assert len(others | {tree_tag(*parts)}) == 5
+        assert len(others | {tree_tag(*parts), tree_tag(*parts, "db"), tree_tag(*parts, "db2")}) == 7
 
     def test_is_a_tag_that_ecr_takes_and_stays_the_same(self) -> None:
         assert tree_tag("0" * 40, "Dockerfile", "", "") == "tree-d6ab3fee7b0a2a0d18cd03d8ef205f933b7d34b7"
