@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tidegate.adapters.ecr import EcrImages
+from tidegate.domain.migration_lint import lint_of
 from tidegate_local import base_image, engine
 
 from tests.integration.local.building_project import phases
@@ -47,6 +49,24 @@ def test_a_pushed_commit_becomes_an_image_that_runs(shop: Shop, host: str) -> No
         labels = docker.images.get(f"{registry}/{shop.name}@{digest}").labels
     assert printed == b"hello"
     assert labels["org.opencontainers.image.revision"] == commit
+
+
+def test_the_migrations_of_an_image_are_linted_and_can_be_read(shop: Shop) -> None:
+    """In layers as an engine writes them, some of them the base image's."""
+    dockerfile = "ARG BASE_IMAGE\nFROM $BASE_IMAGE\nCOPY db /migrations\nRUN rm /migrations/2_b.sql\n"
+    files = {"Dockerfile": dockerfile, "db/1_a.sql": "DROP TABLE a;\n", "db/2_b.sql": "SELECT 1;\n"}
+    project = shop.project.start(
+        sourceVersion=shop.push(files),
+        environmentVariablesOverride=[{"name": "TIDEGATE_MIGRATIONS", "value": "db", "type": "PLAINTEXT"}],
+    )
+    ended = shop.project.ended(project["id"], seconds=120)
+    assert ended["buildStatus"] == "SUCCEEDED", "\n".join(shop.project.lines(ended))
+    ((_, digest),) = shop.images().items()
+    images = EcrImages(lambda: shop.cloud.client("ecr"))
+    folder = images.folder(shop.name, digest, "/migrations", ".sql")
+    assert folder is not None
+    assert folder.files == {"1_a.sql": b"DROP TABLE a;\n"}
+    assert [one.rule for one in lint_of(folder.labels) or ()] == ["ban-drop-table"]
 
 
 def test_a_run_that_fails_ends_the_build_with_its_line(shop: Shop) -> None:

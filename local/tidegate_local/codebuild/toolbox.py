@@ -1,4 +1,5 @@
-"""`aws` and `docker` as a build finds them: the real docker where there is an engine, else one that simulates it."""
+"""`aws`, `docker` and `squawk` as a build finds them: the real docker where there is an engine, else one that simulates
+it; squawk where it is installed beside this Python."""
 
 import os
 import shlex
@@ -22,6 +23,9 @@ class Tools:
         """Put the programs into `folder`; returns the variables they need."""
         folder.mkdir(parents=True)
         _script(folder / "aws", f"{_MODULE}.aws")
+        squawk = Path(sys.executable).with_name("squawk")
+        if squawk.exists():
+            (folder / "squawk").symlink_to(squawk)
         private = folder.with_name("docker")
         private.mkdir()
         found = {"DOCKER_CONFIG": str(private)}

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from tidegate.adapters.ecr import EcrImages
+from tidegate.domain.migration_lint import lint_of, linter_of
 
 from tests.integration.local.building_project import contexts, phases
 from tests.integration.local.image_shop import Shop, exported
@@ -68,6 +70,24 @@ def test_a_pushed_commit_becomes_an_image(shop: Shop) -> None:
     changed = shop.build(shop.push({"app": "2"}))
     assert exported(changed)["TIDEGATE_DIGEST"] != digest
     assert len(shop.images()) == 2
+
+
+def test_an_image_has_the_files_and_labels_that_its_dockerfile_says(shop: Shop) -> None:
+    """And the linter's, whose findings are not the build's business."""
+    stages = "FROM base AS sql\nCOPY db/*.sql /out/\nFROM scratch\nCOPY --from=sql /out /migrations\n"
+    dockerfile = f'{stages}LABEL a="b c"\n'
+    files = {"Dockerfile": dockerfile, "db/1_a.sql": "DROP TABLE a;\n", "db/notes.txt": "x"}
+    build = shop.build(shop.push(files), TIDEGATE_MIGRATIONS="db")
+    assert build["buildStatus"] == "SUCCEEDED", "\n".join(shop.project.lines(build))
+    ((_, digest),) = shop.images().items()
+    images = EcrImages(lambda: shop.cloud.client("ecr"))
+    folder = images.folder(shop.name, digest, "/migrations", ".sql")
+    assert folder is not None
+    assert folder.files == {"1_a.sql": b"DROP TABLE a;\n"}
+    assert folder.labels["a"] == "b c"
+    assert folder.labels["org.opencontainers.image.revision"]
+    assert (linter_of(folder.labels) or "").startswith("squawk ")
+    assert [(one.file, one.rule) for one in lint_of(folder.labels) or ()] == [("1_a.sql", "ban-drop-table")]
 
 
 def test_a_dockerfile_that_does_not_build_names_its_line(shop: Shop) -> None:
