@@ -1,0 +1,24 @@
+"""Orders"""
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    initial = True
+    dependencies = ()
+    operations = (
+        migrations.CreateModel(
+            name="Order",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("customer", models.TextField()),
+                ("note", models.TextField(null=True)),
+            ],
+            options={"db_table": "orders"},
+        ),
+    )
