@@ -20,6 +20,8 @@ _CONDITION = re.compile(
 )
 _BOUND = re.compile(r"!If \[\w+AreNamed, !Ref (\w+), ")
 _ARN = re.compile(r"arn:\$\{AWS::Partition\}:(\w+):(?:\$\{AWS::Region\})?:\$\{AWS::AccountId\}:([^\"\]]+)")
+# How a statement begins, and what stands for one whose condition does not hold.
+_NOTHING = ("Effect: Allow", "!Ref AWS::NoValue")
 _HEAD = """# Permissions
 
 Who may do what, and why. Made from the comments in `template.yaml` (`python -m tests.template.iam_page >docs/iam.md`);
@@ -63,7 +65,7 @@ def _read_rest(line: str, grant: Grant) -> None:
         grant.bounds = "`Clusters`"
     elif condition := _CONDITION.search(line):
         grant.bounds += f"{', ' if grant.bounds else ''}{condition[1].split(':')[1]} = {condition[2]}"
-    elif (named := _NAMED.match(line)) and named.group(1) != "Effect: Allow":
+    elif (named := _NAMED.match(line)) and named.group(1) not in _NOTHING:
         text = named.group(1)
         if bound := _BOUND.search(text):
             grant.bounds = f"`{bound.group(1)}`"
@@ -74,9 +76,10 @@ def _short(resource: str) -> str:
     """`!Sub arn:${AWS::Partition}:ecs:…:service/*` as `ecs service/*`."""
     if resource == '"*"':
         return "\\*"
-    arn = _ARN.search(resource)
-    if arn:
-        return f"`{arn.group(1)} {arn.group(2).replace('${AWS::StackName}', '<stack>')}`"
+    if arns := _ARN.findall(resource):
+        return ", ".join(
+            f"`{service} {rest.replace('${AWS::StackName}', '<stack>')}`" for service, rest in arns
+        )
     plain = resource.removeprefix("!GetAtt ").removeprefix("!Ref ").removeprefix("!Sub ").removesuffix(".Arn")
     return f"`{plain.replace('${Table.Arn}', 'Table')}`"
 

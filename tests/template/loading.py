@@ -40,6 +40,16 @@ class Stack:
             if resource["Type"] == type_
         }
 
+    def target(self, value: object) -> str | None:
+        """The logical id of what is called: by a Ref, or a machine by its ARN where a Ref would be a circle."""
+        if isinstance(value, dict) and isinstance(value.get("Fn::Sub"), str):
+            name = value["Fn::Sub"].rpartition(":stateMachine:")[2]
+            machines = self.of_type("AWS::StepFunctions::StateMachine")
+            return next(
+                (id_ for id_, m in machines.items() if m["StateMachineName"] == {"Fn::Sub": name}), None
+            )
+        return referred(value)
+
     def functions(self) -> dict[str, Json]:
         return self.of_type("AWS::Lambda::Function")
 

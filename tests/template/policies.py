@@ -29,8 +29,11 @@ def as_list(value: Any) -> list[Any]:
 
 
 def statements(role: Json) -> Iterator[Json]:
+    """Those that are there under a condition, too."""
     for policy in role.get("Policies", []):
-        yield from as_list(policy["PolicyDocument"]["Statement"])
+        for statement in as_list(policy["PolicyDocument"]["Statement"]):
+            _, *either = statement.get("Fn::If", [None, statement])
+            yield from (one for one in either if "Ref" not in one)
 
 
 def permissions(stack: Stack, role: str) -> set[Permission]:

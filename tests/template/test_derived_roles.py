@@ -54,7 +54,7 @@ def derived(stack: Stack, machine: str, role: str) -> set[Permission]:
                     resource = canonical({"Fn::Sub": _ARN % ("lambda", theirs)})
                     needed.add(Permission(role, "lambda:InvokeFunction", resource))
                 continue
-            name = stack.resources[referred(target) or ""]["Properties"]["StateMachineName"]["Fn::Sub"]
+            name = stack.resources[stack.target(target) or ""]["Properties"]["StateMachineName"]["Fn::Sub"]
             executions = canonical({"Fn::Sub": _ARN % ("states", f"execution:{name}:*")})
             rule = "rule/StepFunctionsGetEventsForStepFunctionsExecutionRule"
             needed.add(Permission(role, "states:StartExecution", canonical(target)))

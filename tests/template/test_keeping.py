@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 import pytest
+from tidegate.domain.migration import LONGEST_BESIDE, LONGEST_SNAPSHOT
 from tidegate.domain.smoke import LONGEST_WITHIN
 from tidegate.runtime.observability import ALARMED, NAMESPACE
 from tidegate.runtime.settings import Settings
@@ -14,7 +15,7 @@ from tidegate.steps.taking_over import LONGEST_FUNCTION
 
 from tests.template.loading import Change, Stack, referred
 from tests.template.policies import permissions
-from tests.template.walking import RUN, called, flow_of, tasks
+from tests.template.walking import RUN, called, flow_of, reachable, tasks
 
 Rule = Callable[[Stack], list[str]]
 # How Lambda puts a function into a VPC (AWS managed policy AWSLambdaVPCAccessExecutionRole).
@@ -183,19 +184,39 @@ def the_sweep_is_watched(stack: Stack) -> list[str]:
 
 
 def a_takeover_waits_for_the_longest_function(stack: Stack) -> list[str]:
-    """But not for one that only asks: whatever it still does changes nothing."""
+    """But not for one that only asks: whatever it still does changes nothing. Nor for one whose statements the machine
+    that takes over ends in the database."""
     longest = int(LONGEST_FUNCTION.total_seconds())
     return [
         name
         for name, function in stack.functions().items()
-        if function["Timeout"] > longest and not _only_asks(stack, referred(function["Role"]) or "")
+        if function["Timeout"] > longest
+        and not _only_asks(stack, referred(function["Role"]) or "")
+        and not (name == "MigrateSqlFunction" and _a_takeover_ends_its_statements(stack))
     ]
 
 
-def _only_asks(stack: Stack, role: str) -> bool:
-    """It has no right but to write its log and traces, and to be in a VPC."""
+# What `migrate_sql` logs in with, and where its files are: nothing of it changes anything in AWS.
+_READS = {"secretsmanager:GetSecretValue", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}
+
+
+def _only_asks(stack: Stack, role: str, also: Set[str] = frozenset()) -> bool:
+    """It has no right but to write its log and traces, to be in a VPC, and `also`."""
     actions = {entry.action for entry in permissions(stack, role)}
-    return all(action.startswith(("logs:", "xray:")) or action in NETWORK for action in actions)
+    return all(action.startswith(("logs:", "xray:")) or action in NETWORK | also for action in actions)
+
+
+def _a_takeover_ends_its_statements(stack: Stack) -> bool:
+    """Behind TakeOverLock comes EndMigration, which runs `migrate` with `stop`; there comes TerminateBackends."""
+    deploy, migrate = stack.machines["DeployMachine"]["States"], stack.machines["MigrateMachine"]["States"]
+    ended = deploy.get("EndMigration", {}).get("Arguments", {}).get("Input", {}).get("stop") is True
+    stopped = [c["Next"] for c in migrate["Prepared?"]["Choices"] if "$outcome = 'Stop'" in c["Condition"]]
+    return (
+        ended
+        and "EndMigration" in reachable(deploy, "TakeOverLock")
+        and any("TerminateBackends" in reachable(migrate, name) for name in stopped)
+        and _only_asks(stack, "MigrateSqlRole", _READS)
+    )
 
 
 def a_task_outlasts_its_function(stack: Stack) -> list[str]:
@@ -223,13 +244,30 @@ def a_smoke_check_has_the_time_that_a_manifest_may_give_it(stack: Stack) -> list
     for machine, definition in stack.machines.items():
         for flow in flow_of(machine, definition).all():
             for name, state in tasks(flow):
-                if state["Resource"] != RUN:
+                if state["Resource"] != RUN or called(state) != "RollMachineArn":
                     continue
                 more = re.fullmatch(
                     r"\{% \$\{RolloutTimeoutSeconds\} \+ (\d+) %\}", str(state["TimeoutSeconds"])
                 )
                 if more is None or int(more[1]) <= behind:
                     wrong.append(f"{flow.path}/{name}")
+    return wrong
+
+
+def a_migration_has_the_time_that_its_plan_says(stack: Stack) -> list[str]:
+    """Its Task in `deploy` outlasts it, whatever it comes to: else it would be given up while it still ends its task.
+    Without the time of the manifest, that is what the plan adds to it."""
+    states = stack.machines["MigrateMachine"]["States"]
+    bounded = ("Prepare", "CheckDatabase", "StopTask", "TerminateBackends", "RecordFailure")
+    needed = sum(states[name]["TimeoutSeconds"] for name in bounded)
+    wrong = [] if needed <= LONGEST_BESIDE else [f"{LONGEST_BESIDE} s, but {needed} s may be needed"]
+    if states["AwaitSnapshot"]["TimeoutSeconds"] > LONGEST_SNAPSHOT:
+        wrong.append("MigrateMachine/AwaitSnapshot")
+    deploy = stack.machines["DeployMachine"]["States"]
+    if deploy["Migrate"]["TimeoutSeconds"] != "{% $migration %}":
+        wrong.append("DeployMachine/Migrate")
+    if deploy["EndMigration"]["TimeoutSeconds"] < needed:
+        wrong.append("DeployMachine/EndMigration")
     return wrong
 
 
@@ -263,6 +301,7 @@ RULES: list[Rule] = [
     a_takeover_waits_for_the_longest_function,
     a_task_outlasts_its_function,
     a_smoke_check_has_the_time_that_a_manifest_may_give_it,
+    a_migration_has_the_time_that_its_plan_says,
     functions_are_told_what_they_ask_for,
 ]
 
@@ -382,6 +421,45 @@ def globals_(change: Callable[[dict[str, Any]], object]) -> Change:
             lambda _, m: m["DeployMachine"]["States"]["RollWave"]["ItemProcessor"]["States"][
                 "RollService"
             ].update(TimeoutSeconds="{% ${RolloutTimeoutSeconds} + 600 %}"),
+        ),
+        (
+            a_takeover_waits_for_the_longest_function,
+            lambda _, m: m["DeployMachine"]["States"]["EndMigration"]["Arguments"]["Input"].pop("stop"),
+        ),
+        (
+            a_takeover_waits_for_the_longest_function,
+            lambda _, m: m["MigrateMachine"]["States"]["Prepared?"]["Choices"][0].update(
+                Next="RecordFailure"
+            ),
+        ),
+        (
+            a_takeover_waits_for_the_longest_function,
+            properties(
+                "MigrateSqlRole",
+                lambda p: p["Policies"][0]["PolicyDocument"]["Statement"].append(
+                    {"Effect": "Allow", "Action": "dynamodb:PutItem", "Resource": "*"}
+                ),
+            ),
+        ),
+        (
+            a_task_outlasts_its_function,
+            lambda _, m: m["MigrateMachine"]["States"]["MigrateSql"].update(TimeoutSeconds=900),
+        ),
+        (
+            a_migration_has_the_time_that_its_plan_says,
+            lambda _, m: m["MigrateMachine"]["States"]["StopTask"].update(TimeoutSeconds=3000),
+        ),
+        (
+            a_migration_has_the_time_that_its_plan_says,
+            lambda _, m: m["MigrateMachine"]["States"]["AwaitSnapshot"].update(TimeoutSeconds=86400),
+        ),
+        (
+            a_migration_has_the_time_that_its_plan_says,
+            lambda _, m: m["DeployMachine"]["States"]["Migrate"].update(TimeoutSeconds=3600),
+        ),
+        (
+            a_migration_has_the_time_that_its_plan_says,
+            lambda _, m: m["DeployMachine"]["States"]["EndMigration"].update(TimeoutSeconds=600),
         ),
         (
             functions_are_told_what_they_ask_for,

@@ -18,6 +18,7 @@ from tests.template.walking import (
     flow_of,
     following,
     reachable,
+    step_of,
     substitutions,
     tasks,
 )
@@ -46,11 +47,16 @@ TRANSIENT = {
 }
 # What else a second try mends at one state: a function in a VPC that was idle for long, or has just been deployed,
 # has no network for about a minute (Lambda API reference, Invoke, Errors).
+_IN_A_VPC = {"Lambda.ResourceNotReadyException", "Lambda.ENINotReadyException"}
 TRANSIENT_THERE = {
-    "RollMachine/CheckSmoke": {"Lambda.ResourceNotReadyException", "Lambda.ENINotReadyException"}
+    "RollMachine/CheckSmoke": _IN_A_VPC,
+    "MigrateMachine/CheckDatabase": _IN_A_VPC,
+    "MigrateMachine/MigrateSql": _IN_A_VPC,
+    "MigrateMachine/VerifyDatabase": _IN_A_VPC,
+    "MigrateMachine/TerminateBackends": _IN_A_VPC,
 }
 # Machines that hand their outcome on as data instead of failing, and what a good one is called there.
-AS_DATA = {"RollMachine": "Rolled"}
+AS_DATA = {"RollMachine": "Rolled", "MigrateMachine": "Migrated"}
 # The steps that end a run in the ledger: a failure that comes round them would leave the lock, or the build, behind.
 CLEANS_UP = {("RecordArn", step) for step in ("Succeed", "BeginCompensation", "Fail", "Conclude")} | {
     ("PublishImagesArn", step) for step in ("Publish", "Fail")
@@ -100,7 +106,7 @@ def every_task_calls_what_is_there(stack: Stack) -> list[str]:
         defined = stack.resources[machine]["Properties"]["DefinitionSubstitutions"]
         for flow in flow_of(machine, definition).all():
             for name, state in tasks(flow):
-                target = referred(defined.get(called(state) or ""))
+                target = stack.target(defined.get(called(state) or ""))
                 type_ = stack.resources.get(target or "", {}).get("Type")
                 wanted = (
                     "AWS::StepFunctions::StateMachine"
@@ -170,7 +176,7 @@ def a_failure_ends_as_one(stack: Stack) -> list[str]:
     for flow in flows(stack):
         if flow.iteration or flow.path in AS_DATA:
             continue
-        cleaning = frozenset(name for name, state in tasks(flow) if step_of(state) in CLEANS_UP)
+        cleaning = frozenset(name for name, state in tasks(flow) if call_of(state) in CLEANS_UP)
         for name, target in caught(flow):
             ends = {end: flow.states[end]["Type"] for end in flow.ends(target)}
             around = {flow.states[end]["Type"] for end in flow.ends(target, not_through=cleaning)}
@@ -186,8 +192,8 @@ def no_failure_goes_on_as_if_there_were_none(stack: Stack) -> list[str]:
     """From a catcher, success is recorded only behind a step that found, or left, everything as it should be."""
     wrong, gone_on = [], set()
     for flow in flows(stack):
-        well = {name for name, state in tasks(flow) if step_of(state) in GOES_WELL}
-        cleaning = {name for name, state in tasks(flow) if step_of(state) in CLEANS_UP - GOES_WELL}
+        well = {name for name, state in tasks(flow) if call_of(state) in GOES_WELL}
+        cleaning = {name for name, state in tasks(flow) if call_of(state) in CLEANS_UP - GOES_WELL}
         for name, state in flow.states.items():
             for catcher in state.get("Catch", []):
                 if well & reachable(flow.states, catcher["Next"], frozenset(cleaning)):
@@ -241,9 +247,9 @@ def definitions_are_jsonata(stack: Stack) -> list[str]:
     return [name for name, machine in stack.machines.items() if machine.get("QueryLanguage") != "JSONata"]
 
 
-def step_of(state: Json) -> tuple[str | None, str | None]:
+def call_of(state: Json) -> tuple[str | None, str | None]:
     """The function that a Task calls, and the step of it."""
-    return called(state), state["Arguments"].get("Payload", {}).get("step")
+    return called(state), step_of(state)
 
 
 def caught(flow: Flow) -> Iterator[tuple[str, str]]:
@@ -290,6 +296,10 @@ def roll(change: Callable[[dict[str, Any]], object]) -> Change:
     return lambda _, machines: change(states(machines, "RollMachine"))
 
 
+def migrate(change: Callable[[dict[str, Any]], object]) -> Change:
+    return lambda _, machines: change(states(machines, "MigrateMachine"))
+
+
 def iteration(states_: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = states_["RollWave"]["ItemProcessor"]["States"]
     return found
@@ -312,6 +322,16 @@ def substitutions_of(written: Json) -> dict[str, Any]:
         (
             every_task_calls_what_is_there,
             deploy(lambda s: s["PlanAgain"].update(Resource="arn:aws:states:::sqs:send")),
+        ),
+        (
+            every_task_calls_what_is_there,
+            lambda t, _: t["Resources"]["MigrateMachine"]["Properties"]["DefinitionSubstitutions"].update(
+                DeployMachineArn={"Fn::Sub": "arn:aws:states:::stateMachine:${AWS::StackName}-gone"}
+            ),
+        ),
+        (
+            every_task_calls_what_is_there,
+            migrate(lambda s: s["MigrateSql"]["Arguments"].update(FunctionName="{% $function %}")),
         ),
         (every_task_calls_what_is_there, lambda t, _: substitutions_of(t).update(LockArn={"Ref": "Table"})),
         (every_substitution_is_defined_and_used, lambda t, _: substitutions_of(t).pop("LockArn")),
@@ -376,6 +396,15 @@ def substitutions_of(written: Json) -> dict[str, Any]:
             a_failure_is_data_where_it_must_not_stop_its_siblings,
             roll(lambda s: s["StartRollout"]["Catch"][0]["Assign"].update(outcome="Rolled")),
         ),
+        (
+            a_failure_is_data_where_it_must_not_stop_its_siblings,
+            migrate(lambda s: s["RecordMigration"]["Catch"][0].update(Next="Migrated")),
+        ),
+        (
+            a_failure_is_data_where_it_must_not_stop_its_siblings,
+            migrate(lambda s: s["MigrateSql"]["Catch"][0]["Assign"].pop("outcome")),
+        ),
+        (only_what_is_transient_is_retried, migrate(lambda s: s["CheckDatabase"]["Retry"].pop(0))),
         (
             a_failure_is_data_where_it_must_not_stop_its_siblings,
             deploy(lambda s: iteration(s)["RollService"]["Catch"][0]["Output"].pop("outcome")),

@@ -29,6 +29,8 @@ def test_every_action_of_every_function_is_taken_away(stack: Stack) -> None:
         "webhook",
         "control",
         "smoke",
+        "run_migration",
+        "migrate_sql",
     }
 
 

@@ -22,7 +22,8 @@ from tests.template.policies import (
 
 Rule = Callable[[Stack], list[str]]
 WILDCARDS: dict[str, str] = yaml.safe_load((Path(__file__).parent / "wildcards.yaml").read_text())
-# Nothing that Tidegate does today reads or writes a secret's value, but for the one that `webhook` verifies with.
+# Nothing that Tidegate does reads or writes a secret's value, but for the one that `webhook` verifies with and those,
+# named one by one, that migrations log in with.
 SECRET_VALUES = {
     "secretsmanager:GetSecretValue",
     "secretsmanager:BatchGetSecretValue",
@@ -95,6 +96,7 @@ def roles_are_passed_to_tasks_only(stack: Stack) -> list[str]:
 
 def services_are_bounded_by_the_clusters(stack: Stack) -> list[str]:
     bounded = {"ecs:DescribeServices", "ecs:UpdateService", "ecs:ListTasks", "ecs:DescribeTasks"}
+    bounded |= {"ecs:RunTask", "ecs:StopTask"}
     wanted = canonical(
         {
             "Fn::If": [
@@ -111,12 +113,18 @@ def services_are_bounded_by_the_clusters(stack: Stack) -> list[str]:
     ]
 
 
-def no_secret_is_read_or_written_but_the_webhooks(stack: Stack) -> list[str]:
-    allowed = Permission("WebhookRole", "secretsmanager:GetSecretValue", canonical({"Ref": "GitHubSecret"}))
+def no_secret_is_read_or_written_but_the_named_ones(stack: Stack) -> list[str]:
+    read = "secretsmanager:GetSecretValue"
+    allowed = {
+        Permission("WebhookRole", read, canonical({"Ref": "GitHubSecret"})),
+        Permission("MigrateSqlRole", read, canonical({"Ref": "MigrationSecrets"})),
+    }
     return [
         f"{entry.role}: {entry.action} on {entry.resource}"
         for entry in all_permissions(stack)
-        if entry.action in SECRET_VALUES and entry != allowed
+        if entry.action in SECRET_VALUES and entry not in allowed
+    ] + [
+        name for name in ("GitHubSecret", "MigrationSecrets") if stack.written["Parameters"][name]["Default"]
     ]
 
 
@@ -213,23 +221,25 @@ def nothing_can_be_called_from_outside_but_the_webhook(stack: Stack) -> list[str
     return wrong
 
 
-def only_what_asks_services_is_in_a_vpc(stack: Stack) -> list[str]:
+IN_A_VPC = {"SmokeFunction": "SmokeRole", "MigrateSqlFunction": "MigrateSqlRole"}
+
+
+def only_what_asks_services_and_databases_is_in_a_vpc(stack: Stack) -> list[str]:
     """And only where subnets are named: from there no API of AWS may be reached, which the others need."""
     wanted = {
         "Fn::If": [
-            "SmokeIsInAVpc",
+            "RunnersAreInAVpc",
             {"SubnetIds": {"Ref": "SubnetIds"}, "SecurityGroupIds": {"Ref": "SecurityGroupIds"}},
             {"Ref": "AWS::NoValue"},
         ]
     }
     configured = {name: function.get("VpcConfig") for name, function in stack.functions().items()}
     wrong = [
-        name for name, found in configured.items() if found and (name, found) != ("SmokeFunction", wanted)
+        name for name, found in configured.items() if found and (name not in IN_A_VPC or found != wanted)
     ]
-    if configured["SmokeFunction"] is None:
-        wrong.append("SmokeFunction reaches no private address")
+    wrong += [f"{name} reaches no private address" for name in IN_A_VPC if configured[name] is None]
     network = {entry.role for entry in all_permissions(stack) if entry.action.startswith("ec2:")}
-    return wrong + sorted(network ^ {"SmokeRole"})
+    return wrong + sorted(network ^ set(IN_A_VPC.values()))
 
 
 def every_bounding_parameter_is_used(stack: Stack) -> list[str]:
@@ -247,11 +257,11 @@ RULES: list[Rule] = [
     every_resource_stays_in_this_account,
     roles_are_passed_to_tasks_only,
     services_are_bounded_by_the_clusters,
-    no_secret_is_read_or_written_but_the_webhooks,
+    no_secret_is_read_or_written_but_the_named_ones,
     the_webhook_may_write_nothing_but_its_marks_and_its_event,
     every_function_url_asks_who_calls,
     nothing_can_be_called_from_outside_but_the_webhook,
-    only_what_asks_services_is_in_a_vpc,
+    only_what_asks_services_and_databases_is_in_a_vpc,
     every_bounding_parameter_is_used,
 ]
 
@@ -333,12 +343,28 @@ def shared(written: Json, _: object) -> None:
             each_statement("RollServiceRole", "ecs:UpdateService", lambda s: s.pop("Condition")),
         ),
         (
-            no_secret_is_read_or_written_but_the_webhooks,
+            no_secret_is_read_or_written_but_the_named_ones,
             granted("WakeRole", Action="secretsmanager:GetSecretValue"),
         ),
         (
-            no_secret_is_read_or_written_but_the_webhooks,
+            no_secret_is_read_or_written_but_the_named_ones,
             granted("WebhookRole", Action="secretsmanager:GetSecretValue"),
+        ),
+        (
+            no_secret_is_read_or_written_but_the_named_ones,
+            lambda t, _: t["Parameters"]["MigrationSecrets"].update(Default="arn:aws:secretsmanager:*"),
+        ),
+        (
+            no_secret_is_read_or_written_but_the_named_ones,
+            each_statement(
+                "MigrateSqlRole",
+                "secretsmanager:GetSecretValue",
+                lambda s: s.update(Resource={"Ref": "Secrets"}),
+            ),
+        ),
+        (
+            services_are_bounded_by_the_clusters,
+            each_statement("RunMigrationRole", "ecs:RunTask", lambda s: s.pop("Condition")),
         ),
         (
             the_webhook_may_write_nothing_but_its_marks_and_its_event,
@@ -385,16 +411,23 @@ def shared(written: Json, _: object) -> None:
             lambda t, _: t["Resources"]["WebhookFunction"]["Properties"].pop("Environment"),
         ),
         (
-            only_what_asks_services_is_in_a_vpc,
+            only_what_asks_services_and_databases_is_in_a_vpc,
             lambda t, _: t["Resources"]["SmokeFunction"]["Properties"].pop("VpcConfig"),
         ),
         (
-            only_what_asks_services_is_in_a_vpc,
+            only_what_asks_services_and_databases_is_in_a_vpc,
+            lambda t, _: t["Resources"]["MigrateSqlFunction"]["Properties"].pop("VpcConfig"),
+        ),
+        (
+            only_what_asks_services_and_databases_is_in_a_vpc,
             lambda t, _: t["Resources"]["LockFunction"]["Properties"].update(
                 VpcConfig=t["Resources"]["SmokeFunction"]["Properties"]["VpcConfig"]
             ),
         ),
-        (only_what_asks_services_is_in_a_vpc, granted("WakeRole", Action="ec2:CreateNetworkInterface")),
+        (
+            only_what_asks_services_and_databases_is_in_a_vpc,
+            granted("WakeRole", Action="ec2:CreateNetworkInterface"),
+        ),
         (every_bounding_parameter_is_used, lambda t, _: t["Parameters"].update(Forgotten={"Type": "String"})),
     ],
 )

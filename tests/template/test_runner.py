@@ -1,9 +1,10 @@
-"""infrastructure/runner.yaml: what its function may do, that it is the orchestrator's function, and how it is named."""
+"""infrastructure/runner.yaml: what its functions may do, that they are the orchestrator's, and their names."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -34,79 +35,135 @@ ON_ITS_LOG = {"logs:CreateLogStream", "logs:PutLogEvents"}
 Rule = Callable[[Json], list[str]]
 
 
-def function(template: Json) -> Json:
-    found: Json = template["Resources"]["SmokeFunction"]["Properties"]
+# What else a function of a runner may do, and on what.
+_REPOSITORIES = {
+    "Fn::If": [
+        "RepositoriesAreNamed",
+        {"Ref": "Repositories"},
+        [{"Fn::Sub": "arn:${AWS::Partition}:ecr:${AWS::Region}:${AWS::AccountId}:repository/*"}],
+    ]
+}
+ITS_OWN: dict[str, list[tuple[set[str], Json]]] = {
+    "Smoke": [],
+    "MigrateSql": [
+        ({"secretsmanager:GetSecretValue"}, {"Ref": "MigrationSecrets"}),
+        ({"ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}, _REPOSITORIES),
+    ],
+}
+NAMES = {"Smoke": "smoke", "MigrateSql": "migrate_sql"}
+
+
+def function(template: Json, name: str) -> Json:
+    found: Json = template["Resources"][f"{name}Function"]["Properties"]
     return found
 
 
-def may(template: Json) -> list[Json]:
-    return list(statements(template["Resources"]["SmokeRole"]["Properties"]))
+def may(template: Json, name: str) -> list[Json]:
+    return list(statements(template["Resources"][f"{name}Role"]["Properties"]))
 
 
-def it_may_do_nothing_but_log_and_be_in_a_vpc(template: Json) -> list[str]:
+def both(rule: Callable[[Json, str], list[str]]) -> Rule:
+    """A rule that holds for each function of a runner."""
+
+    @wraps(rule)
+    def of_each(template: Json) -> list[str]:
+        return [f"{name}: {wrong}" for name in NAMES for wrong in rule(template, name)]
+
+    return of_each
+
+
+def there_is_no_other_function(template: Json) -> list[str]:
+    found = {
+        name for name, one in template["Resources"].items() if one["Type"] == "AWS::Serverless::Function"
+    }
+    return sorted(found ^ {f"{name}Function" for name in NAMES})
+
+
+@both
+def it_may_do_nothing_but_its_own_and_log_and_be_in_a_vpc(template: Json, name: str) -> list[str]:
     wrong = []
-    for statement in may(template):
+    for statement in may(template, name):
         actions = set(as_list(statement["Action"]))
-        if statement["Effect"] == "Allow":
-            on_its_log = statement["Resource"] == {"Fn::GetAtt": ["SmokeLogs", "Arn"]}
+        if statement["Effect"] == "Allow" and (actions, statement["Resource"]) not in ITS_OWN[name]:
+            on_its_log = statement["Resource"] == {"Fn::GetAtt": [f"{name}Logs", "Arn"]}
             wrong += sorted(actions - (ON_ITS_LOG if on_its_log else ON_EVERYTHING))
     return wrong
 
 
-def it_may_do_what_lambda_needs(template: Json) -> list[str]:
-    allowed = {a for s in may(template) if s["Effect"] == "Allow" for a in as_list(s["Action"])}
-    return sorted((ON_EVERYTHING | ON_ITS_LOG) - allowed)
+@both
+def it_may_do_what_lambda_needs(template: Json, name: str) -> list[str]:
+    allowed = {a for s in may(template, name) if s["Effect"] == "Allow" for a in as_list(s["Action"])}
+    own = {action for actions, _ in ITS_OWN[name] for action in actions}
+    return sorted((ON_EVERYTHING | ON_ITS_LOG | own) - allowed)
 
 
-def its_code_may_not_touch_the_network(template: Json) -> list[str]:
+@both
+def its_code_may_not_touch_the_network(template: Json, name: str) -> list[str]:
     wanted = {
         "ArnEquals": {
             "lambda:SourceFunctionArn": {
                 "Fn::Sub": "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:"
-                "${AWS::StackName}-smoke"
+                f"${{AWS::StackName}}-{NAMES[name]}"
             }
         }
     }
-    denied = [s for s in may(template) if s["Effect"] == "Deny" and s.get("Condition") == wanted]
+    denied = [s for s in may(template, name) if s["Effect"] == "Deny" and s.get("Condition") == wanted]
     return sorted(INTERFACES - {a for s in denied if s["Resource"] == "*" for a in as_list(s["Action"])})
 
 
-def only_lambda_takes_the_role(template: Json) -> list[str]:
-    trust = template["Resources"]["SmokeRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+@both
+def only_lambda_takes_the_role(template: Json, name: str) -> list[str]:
+    trust = template["Resources"][f"{name}Role"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
     right = [
         {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
     ]
     return [] if trust == right else [str(trust)]
 
 
-def it_is_named_as_it_is_invoked(template: Json) -> list[str]:
-    name = function(template)["FunctionName"]
-    return [] if name == {"Fn::Sub": "${AWS::StackName}-smoke"} else [str(name)]
+@both
+def it_is_named_as_it_is_invoked(template: Json, name: str) -> list[str]:
+    found = function(template, name)["FunctionName"]
+    return [] if found == {"Fn::Sub": f"${{AWS::StackName}}-{NAMES[name]}"} else [str(found)]
 
 
-def it_has_no_table_and_no_other_setting(template: Json) -> list[str]:
-    return sorted({"Environment", "Policies"} & function(template).keys()) + sorted(
+@both
+def it_has_no_table_and_no_other_setting(template: Json, name: str) -> list[str]:
+    return sorted({"Environment", "Policies"} & function(template, name).keys()) + sorted(
         {"Globals"} & template.keys()
     )
 
 
-def it_is_in_the_vpc(template: Json) -> list[str]:
+@both
+def it_is_in_the_vpc(template: Json, name: str) -> list[str]:
     wanted = {"SubnetIds": {"Ref": "SubnetIds"}, "SecurityGroupIds": {"Ref": "SecurityGroupIds"}}
     required = all("Default" not in template["Parameters"][name] for name in wanted)
-    return [] if function(template).get("VpcConfig") == wanted and required else ["VpcConfig"]
+    return [] if function(template, name).get("VpcConfig") == wanted and required else ["VpcConfig"]
 
 
-def its_log_forgets(template: Json) -> list[str]:
-    group = template["Resources"]["SmokeLogs"]["Properties"]
+@both
+def its_log_forgets(template: Json, name: str) -> list[str]:
+    group = template["Resources"][f"{name}Logs"]["Properties"]
     right = group == {
-        "LogGroupName": {"Fn::Sub": "/aws/lambda/${AWS::StackName}-smoke"},
+        "LogGroupName": {"Fn::Sub": f"/aws/lambda/${{AWS::StackName}}-{NAMES[name]}"},
         "RetentionInDays": {"Ref": "LogRetentionDays"},
-    } and function(template)["LoggingConfig"] == {"LogGroup": {"Ref": "SmokeLogs"}}
+    } and function(template, name)["LoggingConfig"] == {"LogGroup": {"Ref": f"{name}Logs"}}
     return [] if right else [str(group)]
 
 
-def it_has_all_the_time_of_a_manifest(template: Json) -> list[str]:
-    return [] if function(template).get("Timeout") == 900 else ["Timeout"]
+@both
+def it_has_all_the_time_of_a_manifest(template: Json, name: str) -> list[str]:
+    return [] if function(template, name).get("Timeout") == 900 else ["Timeout"]
+
+
+def it_reads_no_secret_that_nobody_named(template: Json) -> list[str]:
+    written = template["Resources"]["MigrateSqlRole"]["Properties"]["Policies"][0]["PolicyDocument"][
+        "Statement"
+    ]
+    reading = [one for one in written if "secretsmanager" in str(one)]
+    bare = [one for one in reading if one.get("Fn::If", [None])[0] != "MigrationsLogIn"]
+    return [str(one) for one in bare] + (
+        [] if template["Parameters"]["MigrationSecrets"]["Default"] == "" else ["MigrationSecrets"]
+    )
 
 
 def every_parameter_is_described_and_listed(template: Json) -> list[str]:
@@ -117,7 +174,7 @@ def every_parameter_is_described_and_listed(template: Json) -> list[str]:
 
 
 RULES: list[Rule] = [
-    it_may_do_nothing_but_log_and_be_in_a_vpc,
+    it_may_do_nothing_but_its_own_and_log_and_be_in_a_vpc,
     it_may_do_what_lambda_needs,
     its_code_may_not_touch_the_network,
     only_lambda_takes_the_role,
@@ -127,6 +184,8 @@ RULES: list[Rule] = [
     its_log_forgets,
     it_has_all_the_time_of_a_manifest,
     every_parameter_is_described_and_listed,
+    there_is_no_other_function,
+    it_reads_no_secret_that_nobody_named,
 ]
 
 
@@ -135,44 +194,93 @@ def test_the_rule_holds(rule: Rule) -> None:
     assert rule(WRITTEN) == []
 
 
-def of_role(template: Json, index: int) -> Json:
-    return may(template)[index]
+Broken = Callable[[Json, str], Any]
+
+
+def of_role(template: Json, name: str, holding: str, effect: str = "Allow") -> Json:
+    """The statement with this action."""
+    return next(s for s in may(template, name) if s["Effect"] == effect and holding in s["Action"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (lambda t, n: of_role(t, n, "logs:PutLogEvents")["Action"].append("dynamodb:GetItem"), RULES[0]),
+        (lambda t, n: of_role(t, n, "logs:PutLogEvents").update(Resource="*"), RULES[0]),
+        (lambda t, n: of_role(t, n, "ec2:DescribeSubnets")["Action"].append("ec2:*"), RULES[0]),
+        (
+            lambda t, n: of_role(t, n, "ec2:DescribeSubnets")["Action"].remove("ec2:DescribeSubnets"),
+            RULES[1],
+        ),
+        (
+            lambda t, n: of_role(t, n, "ec2:DeleteNetworkInterface", "Deny")["Action"].remove(
+                "ec2:DeleteNetworkInterface"
+            ),
+            RULES[2],
+        ),
+        (lambda t, n: of_role(t, n, "ec2:DescribeSubnets", "Deny").pop("Condition"), RULES[2]),
+        (
+            lambda t, n: t["Resources"][f"{n}Role"]["Properties"]["AssumeRolePolicyDocument"][
+                "Statement"
+            ].append({}),
+            RULES[3],
+        ),
+        (lambda t, n: function(t, n).update(FunctionName="smoke"), RULES[4]),
+        (
+            lambda t, n: function(t, n).update(Environment={"Variables": {"TIDEGATE_TABLE": "tidegate"}}),
+            RULES[5],
+        ),
+        (lambda t, n: function(t, n).pop("VpcConfig"), RULES[6]),
+        (lambda t, n: t["Parameters"]["SubnetIds"].update(Default=""), RULES[6]),
+        (lambda t, n: t["Resources"][f"{n}Logs"]["Properties"].pop("RetentionInDays"), RULES[7]),
+        (lambda t, n: function(t, n).update(Timeout=30), RULES[8]),
+        (lambda t, n: t["Parameters"].update(New={"Type": "String"}), RULES[9]),
+        (lambda t, n: t["Resources"].update(Third=t["Resources"][f"{n}Function"]), RULES[10]),
+    ],
+)
+def test_a_fault_breaks_its_rule(change: Broken, rule: Rule, name: str) -> None:
+    template = deepcopy(WRITTEN)
+    change(template, name)
+    assert rule(template) != []
 
 
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
-        (lambda t: of_role(t, 0)["Action"].append("dynamodb:GetItem"), RULES[0]),
-        (lambda t: of_role(t, 0).update(Resource="*"), RULES[0]),
-        (lambda t: of_role(t, 1)["Action"].append("ec2:*"), RULES[0]),
-        (lambda t: of_role(t, 1)["Action"].remove("ec2:DescribeSubnets"), RULES[1]),
-        (lambda t: of_role(t, 2)["Action"].remove("ec2:DeleteNetworkInterface"), RULES[2]),
-        (lambda t: of_role(t, 2).pop("Condition"), RULES[2]),
-        (
-            lambda t: t["Resources"]["SmokeRole"]["Properties"]["AssumeRolePolicyDocument"][
-                "Statement"
-            ].append({}),
-            RULES[3],
-        ),
-        (lambda t: function(t).update(FunctionName="smoke"), RULES[4]),
-        (lambda t: function(t).update(Environment={"Variables": {"TIDEGATE_TABLE": "tidegate"}}), RULES[5]),
-        (lambda t: function(t).pop("VpcConfig"), RULES[6]),
-        (lambda t: t["Parameters"]["SubnetIds"].update(Default=""), RULES[6]),
-        (lambda t: t["Resources"]["SmokeLogs"]["Properties"].pop("RetentionInDays"), RULES[7]),
-        (lambda t: function(t).update(Timeout=30), RULES[8]),
-        (lambda t: t["Parameters"].update(New={"Type": "String"}), RULES[9]),
+        (lambda s: s.update(Resource="*"), RULES[0]),
+        (lambda s: s["Action"].append("secretsmanager:PutSecretValue"), RULES[0]),
+        (lambda s: s["Action"].clear(), RULES[1]),
     ],
 )
-def test_a_fault_breaks_its_rule(change: Callable[[Json], Any], rule: Rule) -> None:
+def test_a_credential_is_read_of_the_named_secrets_only(change: Callable[[Json], Any], rule: Rule) -> None:
     template = deepcopy(WRITTEN)
-    change(template)
+    change(of_role(template, "MigrateSql", "secretsmanager:GetSecretValue"))
     assert rule(template) != []
+
+
+def test_without_a_named_secret_no_secret_is_read() -> None:
+    template = deepcopy(WRITTEN)
+    document = template["Resources"]["MigrateSqlRole"]["Properties"]["Policies"][0]["PolicyDocument"]
+    document["Statement"][0] = document["Statement"][0]["Fn::If"][1]
+    assert it_reads_no_secret_that_nobody_named(template) != []
+    template = deepcopy(WRITTEN)
+    template["Parameters"]["MigrationSecrets"]["Default"] = "arn:aws:secretsmanager:*:*:secret:*"
+    assert it_reads_no_secret_that_nobody_named(template) != []
 
 
 def test_every_action_says_why() -> None:
     lines = [line for line in TEXT.splitlines() if line.strip().startswith("- ") and ":" in line]
-    actions = [line for line in lines if line.strip()[2:].startswith(("ec2:", "logs:", "xray:"))]
-    assert len(actions) == len(ON_ITS_LOG | ON_EVERYTHING) + len(INTERFACES)
+    actions = [
+        line
+        for line in lines
+        if line.strip()[2:].startswith(("ec2:", "logs:", "xray:", "ecr:", "secretsmanager:"))
+    ]
+    own = sum(len(found) for grants in ITS_OWN.values() for found, _ in grants)
+    assert (
+        len(actions)
+        == len(NAMES) * len(ON_ITS_LOG | ON_EVERYTHING | INTERFACES) + len(NAMES) * len(INTERFACES) + own
+    )
     assert [line for line in actions if "# " not in line] == []
 
 
@@ -192,8 +300,12 @@ def test_it_is_the_orchestrators_function_from_the_same_checkout() -> None:
     assert (
         folder / layer["Properties"]["ContentUri"] / "tidegate"
     ).resolve() == ROOT / "layers/core/tidegate"
-    assert (folder / function(WRITTEN)["CodeUri"] / "app.py").resolve() == ROOT / "functions/smoke/app.py"
-    assert function(WRITTEN)["Handler"] == orchestrator["Globals"]["Function"]["Handler"]
+    for name, code in NAMES.items():
+        made = function(WRITTEN, name)
+        assert (folder / made["CodeUri"] / "app.py").resolve() == ROOT / "functions" / code / "app.py"
+        assert made["Handler"] == orchestrator["Globals"]["Function"]["Handler"]
+        theirs = orchestrator["Resources"][f"{name}Function"]["Properties"]
+        assert (made["Timeout"], made["MemorySize"]) == (theirs["Timeout"], theirs["MemorySize"])
 
 
 def test_sam_makes_of_it_what_is_written() -> None:
@@ -204,7 +316,7 @@ def test_sam_makes_of_it_what_is_written() -> None:
         "AWS::IAM::Role",
         "AWS::Logs::LogGroup",
     }
-    assert made["SmokeFunction"]["Properties"]["Timeout"] == 900
+    assert [made[f"{name}Function"]["Properties"]["Timeout"] for name in NAMES] == [900, 900]
 
 
 def test_cloudformation_takes_it() -> None:

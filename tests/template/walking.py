@@ -11,7 +11,10 @@ from typing import Any
 Json = dict[str, Any]
 _SUBSTITUTION = re.compile(r"\$\{(\w+)\}")
 # A function of this stack, or the one of the same name of an environment's runner, whose stack's name is data.
-_OR_A_RUNNERS = re.compile(r"\{% \$(\w+)\.runner \? \$\1\.runner & '(-\w+)' : '\$\{(\w+)\}' %\}")
+_OR_A_RUNNERS = re.compile(r"\{% (\$\w+(?:\.\w+)?) \? \1 & '(-\w+)' : '\$\{(\w+)\}' %\}")
+# The step in a payload that an expression makes.
+_STEP = re.compile(r"\{% .*'step': '(\w+)'")
+_KEY = re.compile(r"'(\w+)': ")
 INVOKE = "arn:aws:states:::lambda:invoke"
 INVOKE_AND_WAIT = f"{INVOKE}.waitForTaskToken"
 RUN = "arn:aws:states:::states:startExecution.sync:2"
@@ -99,6 +102,22 @@ def runners(state: Json) -> str | None:
     """How the names of the functions of runners end that a Task may call instead: `-smoke`."""
     match = _OR_A_RUNNERS.fullmatch(_target(state))
     return match.group(2) if match else None
+
+
+def step_of(state: Json) -> str | None:
+    """Which step of its function a Task asks for; one that does a single thing is not told."""
+    payload = state["Arguments"].get("Payload", {})
+    if isinstance(payload, str):
+        match = _STEP.match(payload)
+        return match.group(1) if match else None
+    step = payload.get("step")
+    return None if step is None else str(step)
+
+
+def keys_of(state: Json) -> frozenset[str]:
+    """What a Task tells its function; of a payload that an expression makes, what that adds to the variable."""
+    payload = state["Arguments"]["Payload"]
+    return frozenset(_KEY.findall(payload) if isinstance(payload, str) else payload)
 
 
 def _target(state: Json) -> str:

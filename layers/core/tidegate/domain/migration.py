@@ -17,6 +17,9 @@ PART = "the migration"
 # The ledger's item of a schema is bounded; an older image that comes back is migrated again, which does nothing.
 _DONE_KEPT = 100
 _IRREVERSIBLE_KEPT = 50
+# What a migration may take beside its own time, and a snapshot of a large database, in seconds: as long as the Tasks of
+# the machine `migrate` that look into the database, and end what was begun, are waited for.
+LONGEST_BESIDE, LONGEST_SNAPSHOT = 3600, 6 * 3600
 
 
 class Purpose(StrEnum):
@@ -98,7 +101,7 @@ class MigrationPlan:
     def longest(self) -> int:
         """Seconds that all of it may take: a snapshot of a large database takes hours, a task minutes to start."""
         tasks = 2 if self.verify else 1
-        return tasks * self.timeout + 1800 + (6 * 3600 if self.snapshot else 0)
+        return tasks * self.timeout + LONGEST_BESIDE + (LONGEST_SNAPSHOT if self.snapshot else 0)
 
     def to_json(self) -> dict[str, Any]:
         item = {entry.name: getattr(self, entry.name) for entry in fields(self)}
