@@ -12,11 +12,13 @@ from tidegate.domain.freeze import ends, window_at
 from tidegate.domain.lock import Lock, Waiter
 from tidegate.domain.manifest import EnvironmentView
 from tidegate.domain.manifest.problems import nearest, shown
+from tidegate.domain.migration import Schema
 from tidegate.domain.release import is_digest
 from tidegate.domain.rollout import ServiceState
 from tidegate.ledger.interventions import Interventions
 from tidegate.ledger.locks import Locks
 from tidegate.ledger.records import Ledger
+from tidegate.ledger.schemas import Schemas
 from tidegate.ledger.time import iso
 from tidegate.ports import Ports
 from tidegate.steps.planning import environment_of
@@ -40,7 +42,8 @@ class Standstill:
     """What one environment runs now. `problem` says why its services could not be read.
 
     `freeze` is what holds releases up: `{"by", "reason", "since", "until"}` of one that a person put on, else
-    `{"window", "until"}` of the manifest's. `queue` waits for the lock.
+    `{"window", "until"}` of the manifest's. `queue` waits for the lock. `schema` is the database's, where migrations
+    have run.
     """
 
     system: str
@@ -52,6 +55,7 @@ class Standstill:
     problem: str = ""
     freeze: Mapping[str, Any] | None = None
     queue: tuple[Waiter, ...] = ()
+    schema: Schema | None = None
 
     @property
     def in_flight(self) -> str | None:
@@ -62,9 +66,14 @@ class Standstill:
         return waiting[0] if waiting else None
 
     @property
+    def under_way(self) -> Deployment | None:
+        """The record of the deployment in flight."""
+        return next((deployment for deployment in self.open if deployment.id == self.in_flight), None)
+
+    @property
     def phase(self) -> Phase | None:
         """Of the deployment in flight."""
-        return next((deployment.phase for deployment in self.open if deployment.id == self.in_flight), None)
+        return None if self.under_way is None else self.under_way.phase
 
 
 def require_registered(ports: Ports, system: str, environment: str) -> None:
@@ -132,6 +141,7 @@ def standstill(ports: Ports, system: str, environment: str) -> Standstill:
     lock, queue = locks.read(system, environment), tuple(locks.waiters(system, environment))
     newest = ledger.history(system, environment, _NEWEST)
     under_way = tuple(deployment for deployment in newest if deployment.outcome is None)
+    schema = Schemas(ports.store, ports.clock).schema(system, environment)
     services: dict[str, Running] = {}
     freeze = _freeze_by_hand(ports, system, environment)
     problem = ""
@@ -141,7 +151,7 @@ def standstill(ports: Ports, system: str, environment: str) -> Standstill:
         services = _services(ports, view, current)
     except (RefusalError, OutsideError) as error:
         problem = error.message
-    return Standstill(system, environment, current, services, lock, under_way, problem, freeze, queue)
+    return Standstill(system, environment, current, services, lock, under_way, problem, freeze, queue, schema)
 
 
 def _freeze_by_hand(ports: Ports, system: str, environment: str) -> dict[str, Any] | None:

@@ -44,9 +44,11 @@ def in_flight(ports: Ports) -> list[dict[str, Any]]:
 
 
 def what_of(deployment: Deployment) -> str:
-    """`deployment`, `rollback` or `restart`."""
+    """`deployment`, `rollback`, `restart` or `migrations`."""
     if deployment.machine is Machine.ROLLBACK:
         return "rollback"
+    if deployment.only_migrations:
+        return "migrations"
     return "restart" if deployment.restart else "deployment"
 
 

@@ -10,6 +10,7 @@ from tidegate.domain.errors import BadInputError, NotFoundError
 from tidegate.domain.ids import is_ulid
 from tidegate.ledger.interventions import Interventions
 from tidegate.ledger.records import Ledger
+from tidegate.ledger.schemas import Schemas
 from tidegate.ports import Ports
 
 from tidegate_cli.approvals import approval_entry
@@ -44,7 +45,7 @@ def status(
     """Show what runs where, since when.
 
     Services and digests are what ECS runs, the release is what the ledger says; who holds the lock, what is under way,
-    what waits behind it, and whether the environment is frozen.
+    what waits behind it, whether the environment is frozen, and whether its database is ahead of what runs.
     """
     ports = call.connect().ports
     found = [standstill(ports, *place) for place in places(ports, system, environment)]
@@ -71,7 +72,10 @@ def history(
     environment: Annotated[str, typer.Argument(metavar="ENV", help="The environment.")],
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most so many.")] = 50,
 ) -> None:
-    """List deployments, newest first: release, outcome, who, why."""
+    """List deployments, newest first: release, outcome, who, why.
+
+    Rollbacks, restarts and migrations that were run alone are among them.
+    """
     ports = call.connect().ports
     deployments = list(Ledger(ports.store, ports.clock).history(system, environment, limit))
     if not deployments:
@@ -127,6 +131,7 @@ def show(
         ledger.reports(identity),
         approval_entry(ports, found, timeline),
         Interventions(ports.store, ports.clock).abort_of(identity),
+        Schemas(ports.store, ports.clock).run_of(identity),
     )
     if call.given.json:
         print_document(document)

@@ -43,6 +43,12 @@ COMMANDS = (
     Entry("build", "Build a commit's images and publish them.", _RELEASE, "tidegate_cli.build_commands"),
     Entry("plan", "Show what a deployment would do.", _RELEASE, "tidegate_cli.release_commands"),
     Entry("deploy", "Put a release into an environment.", _RELEASE, "tidegate_cli.release_commands"),
+    Entry(
+        "migrate",
+        "Run the migrations of a release, and nothing else.",
+        _RELEASE,
+        "tidegate_cli.release_commands",
+    ),
     Entry("rollback", "Take an environment back to a release.", _RELEASE, "tidegate_cli.release_commands"),
     Entry("abort", "Take back a deployment that has not ended.", _ON_CALL, _ON_CALL_COMMANDS),
     Entry("approve", "Approve the plan of a deployment that waits for it.", _ON_CALL, _ON_CALL_COMMANDS),

@@ -76,8 +76,9 @@ def abort(
 ) -> int:
     """Take back a deployment that has not ended, whatever it waits for.
 
-    What it changed is put back, and it ends as FailedClean. Refused for one that has ended and for a rollback that
-    has begun. With --wait the exit code is 0 when nothing of it is left, 20 FailedDirty.
+    What it changed is put back, and it ends as FailedClean; a migration is stopped, and what it did to the database
+    stays. Refused for one that has ended and for a rollback that has begun. With --wait the exit code is 0 when nothing
+    of it is left, 20 FailedDirty.
     """
     seconds = seconds_of(timeout, wait)
     identity = identity_of(deployment)
@@ -111,7 +112,8 @@ def approve(
 ) -> None:
     """Approve the plan of a deployment that waits for it.
 
-    Shows what would change, and asks where somebody can answer. The approval is for what was shown: if the plan
+    Shows what would change, and asks where somebody can answer. To approve a migration that takes something away is to
+    confirm that the release which runs now no longer uses it. The approval is for what was shown: if the plan
     changes before it is carried out, somebody is asked again. Where the environment has approval: {by: other}, the
     author's is refused.
     """

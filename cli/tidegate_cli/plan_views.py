@@ -9,12 +9,13 @@ from typing import Any
 from tidegate.domain.deployment import Current, Deployment
 from tidegate.domain.errors import RefusalError, SupersededError
 from tidegate.domain.lock import Lock
-from tidegate.domain.plan import ServicePlan, Watch
+from tidegate.domain.plan import Plan, ServicePlan, Watch
 from tidegate.domain.redaction import redacted
 from tidegate.domain.release import release_name
 from tidegate.steps.gates import Gate
 from tidegate.steps.services import Busy
 
+from tidegate_cli.migration_views import because, planned_migrations
 from tidegate_cli.outlook import Outlook
 
 _HIDDEN = "***"
@@ -42,11 +43,11 @@ def plan_document(outlook: Outlook, lock: Lock) -> dict[str, Any]:
             for service in (() if plan is None else plan.services)
         },
         "bake": None if plan is None else _bake(plan.bake),
-        "migrations": [],
+        "migrations": planned_migrations(plan),
         "gates": [
             _plan_gate(outlook),
             *(_gate(gate) for gate in outlook.gates),
-            *([] if outlook.approval is None else [_approval_gate(outlook.approval)]),
+            *([] if outlook.approval is None else [_approval_gate(outlook.approval, plan)]),
             *([] if outlook.busy is None else [_settled_gate(outlook.busy)]),
             _lock_gate(lock),
         ],
@@ -55,7 +56,7 @@ def plan_document(outlook: Outlook, lock: Lock) -> dict[str, Any]:
 
 def planned_release(deployment: Deployment, current: Current | None) -> dict[str, Any]:
     """What a deployment that waits would change: `{"system", "environment", "release", "commit", "actor", "reason",
-    "services", "bake"}`; `current` is what runs."""
+    "runs_now", "migrations", "services", "bake"}`; `current` is what runs."""
     plan = deployment.plan
     running = {} if current is None else current.services
     return {
@@ -65,6 +66,8 @@ def planned_release(deployment: Deployment, current: Current | None) -> dict[str
         "commit": deployment.commit,
         "actor": deployment.actor,
         "reason": deployment.reason,
+        "runs_now": None if current is None else release_name(current.release),
+        "migrations": planned_migrations(plan),
         "services": {
             service.key: _planned_service(service)
             | {"from_digest": running.get(service.key, {}).get("digest")}
@@ -158,13 +161,14 @@ def _refused(name: str, error: RefusalError) -> dict[str, Any]:
     return gate
 
 
-def _approval_gate(approval: str) -> dict[str, Any]:
+def _approval_gate(approval: str, plan: Plan | None) -> dict[str, Any]:
     by = "somebody other than its author" if approval == "other" else "a person"
+    why = because(None if plan is None else plan.migration)
     return {
         "gate": "approval",
         "passes": False,
         "waits": True,
-        "reason": f"would wait until {by} approves it (tidegate approve)",
+        "reason": f"would wait until {by} approves it (tidegate approve){why}",
     }
 
 

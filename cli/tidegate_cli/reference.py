@@ -25,8 +25,8 @@ that `tidegate local env` prints, no command ever talks to one.
 
 **Output.** A result is for a person on standard output, progress and errors on standard error; colour only on a
 terminal and without `NO_COLOR`. With `--json` standard output is exactly one JSON document, an error included:
-`{"error": {"code", "message", "field"?, "hint"?}}`. What deploy, rollback, build, builds, history, status, show,
-plan, watch, changes, doctor and the commands of "On call" print is part of the contract and only ever grows.
+`{"error": {"code", "message", "field"?, "hint"?}}`. What deploy, migrate, rollback, build, builds, history, status,
+show, plan, watch, changes, doctor and the commands of "On call" print is part of the contract and only ever grows.
 
 **Exit codes**
 
@@ -35,7 +35,7 @@ plan, watch, changes, doctor and the commands of "On call" print is part of the 
 | 0 | Succeeded, Built, NoChange, or the command did what it says |
 | 1 | an unexpected error: no credentials, no installation (`TIDEGATE_DEBUG=1` shows where); an error in `doctor` |
 | 2 | bad usage, a bad manifest, or a name that does not exist |
-| 10 | FailedClean: the previous state is back. Failed, of a build: nothing was released |
+| 10 | FailedClean: the previous state is back, migrations apart. Failed, of a build: nothing was released |
 | 20 | FailedDirty: a person is needed, the lock stays |
 | 30 | Refused: a gate said no, nothing was changed |
 | 40 | Superseded: a newer release took its place |

@@ -1,4 +1,4 @@
-"""`tidegate plan`, `deploy` and `rollback`: what changes an environment."""
+"""`tidegate plan`, `deploy`, `migrate` and `rollback`: what changes an environment."""
 
 from __future__ import annotations
 
@@ -43,6 +43,14 @@ ImageOption = Annotated[
         show_default=False,
     ),
 ]
+ForceOption = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Go on although the release ran before a migration that took something away, and run its migrations"
+        " again although they are recorded as done. For who knows that the code works with this schema.",
+    ),
+]
 WaitOption = Annotated[bool, typer.Option("--wait", help="Follow it to its outcome, and exit by that.")]
 TimeoutOption = Annotated[
     str | None,
@@ -68,13 +76,16 @@ def plan(
     release: ReleaseOption = None,
     commit: CommitOption = None,
     image: ImageOption = None,
+    force: Annotated[bool, typer.Option("--force", help="As deploy --force would.")] = False,
 ) -> None:
     """Show what a deployment would do.
 
     Asks AWS with your own credentials and changes nothing. Every gate is shown: those that would refuse it with their
     reasons, and what it would wait for; the exit code is 0 all the same.
     """
-    request = deploy_input(system, environment, release=release, commit=commit, images=image or ())
+    request = deploy_input(
+        system, environment, release=release, commit=commit, images=image or (), force=force
+    )
     ports = call.connect().ports
     require_registered(ports, system, environment)
     lock = Locks(ports.store, ports.clock).read(system, environment)
@@ -102,19 +113,59 @@ def deploy(
     reason: Annotated[
         str | None, typer.Option("--reason", metavar="T", help="Why, for the record.", show_default=False)
     ] = None,
+    force: ForceOption = False,
     wait: WaitOption = False,
     timeout: TimeoutOption = None,
 ) -> int:
     """Put a release into an environment.
 
-    Say which with --release, or with --commit and --image. It either succeeds as a whole or everything is put back.
+    Say which with --release, or with --commit and --image. It either succeeds as a whole or everything is put back;
+    only the database stays where the release's migrations brought it.
     With --wait the exit code is the outcome's: 0, 10 FailedClean, 20 FailedDirty, 30 Refused, 40 Superseded.
     """
     seconds = seconds_of(timeout, wait)
     request = deploy_input(
-        system, environment, release=release, commit=commit, images=image or (), reason=reason
+        system, environment, release=release, commit=commit, images=image or (), reason=reason, force=force
     )
     return _carry_out(call, "deploy", request, wait, seconds)
+
+
+@app.command(
+    epilog="[bold]Examples[/bold]\n\n"
+    "tidegate migrate arive production --release r42 --wait\n\n"
+    "tidegate migrate arive production --release r42 --force --reason 'restored from a snapshot' --wait\n\n"
+    "tidegate migrate arive production --release r42 --json"
+)
+@with_global_options
+def migrate(
+    call: Call,
+    system: SystemArgument,
+    environment: EnvironmentArgument,
+    release: Annotated[str, typer.Option("--release", metavar="R", help="A recorded release: r42.")],
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="T", help="Why, for the record.", show_default=False)
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Run them although they are recorded as done: after a restore, or a change made by hand.",
+        ),
+    ] = False,
+    wait: WaitOption = False,
+    timeout: TimeoutOption = None,
+) -> int:
+    """Run the migrations of a release, and nothing else.
+
+    No service is touched, and what runs stays what runs. Gates, approval and the queue are those of a deployment;
+    show, abort and watch take its id, and with --wait the exit code is the outcome's, as with deploy. NoChange says
+    that they ran here before.
+    """
+    seconds = seconds_of(timeout, wait)
+    request = deploy_input(
+        system, environment, release=release, reason=reason, only_migrations=True, force=force
+    )
+    return _carry_out(call, "deploy", request, wait, seconds, what="migrations")
 
 
 @app.command(
@@ -131,29 +182,43 @@ def rollback(
     to: Annotated[
         str, typer.Option("--to", metavar="R", help="previous, or a release by name: r41.")
     ] = "previous",
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Go back although a migration has since taken away what the release may need. For who knows that"
+            " its code works with this schema.",
+        ),
+    ] = False,
     wait: WaitOption = False,
     timeout: TimeoutOption = None,
 ) -> int:
     """Take an environment back to a release that ran there before.
 
-    All services go back at once, each to the task definition it had then. Alarms do not hold it up.
+    All services go back at once, each to the task definition it had then. Alarms do not hold it up. The database stays
+    as it is: refused where a migration has since taken away what that release may need.
     """
     seconds = seconds_of(timeout, wait)
-    return _carry_out(
-        call, "rollback", rollback_input(system, environment, to=to, reason=reason), wait, seconds
-    )
+    request = rollback_input(system, environment, to=to, reason=reason, force=force)
+    return _carry_out(call, "rollback", request, wait, seconds)
 
 
 def _carry_out(
-    call: Call, machine: str, request: Mapping[str, Any], wait: bool, timeout: float | None
+    call: Call,
+    machine: str,
+    request: Mapping[str, Any],
+    wait: bool,
+    timeout: float | None,
+    what: str | None = None,
 ) -> int:
+    """`what` is its name for a person, where that is not the machine's."""
     connection = call.connect()
     require_registered(connection.ports, request["system"], request["environment"])
     run = start(connection, machine, request)
     if not wait:
-        _print_started(call, machine, run)
+        _print_started(call, what or machine, run)
         return 0
-    title = f"{machine} {run.system}/{run.environment}"
+    title = f"{what or machine} {run.system}/{run.environment}"
     document = attend(call, connection, title, run, timeout)
     if call.given.json:
         print_document(document)
@@ -162,10 +227,10 @@ def _carry_out(
     return exit_code_of(document)
 
 
-def _print_started(call: Call, machine: str, run: Run) -> None:
+def _print_started(call: Call, what: str, run: Run) -> None:
     if call.given.json:
         print_document(run.to_json())
         return
     screen = console()
-    screen.print(Text.assemble(("started", "bold green"), f": {machine} {run.deployment}"))
+    screen.print(Text.assemble(("started", "bold green"), f": {what} {run.deployment}"))
     screen.print(Text(f"follow it: {call.given.command('show', run.deployment)}", style="dim"))

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from tidegate.domain.errors import BadInputError
 from tidegate.domain.ids import ulid
-from tidegate.domain.request import DeployRequest, RecoverRequest, parse_deploy, parse_rollback
+from tidegate.domain.request import (
+    MIGRATIONS,
+    DeployRequest,
+    RecoverRequest,
+    parse_deploy,
+    parse_rollback,
+)
 
 if TYPE_CHECKING:
     from tidegate_cli.connection import Connection
@@ -23,6 +29,7 @@ _OPTIONS = {
     "commit": "--commit",
     "reason": "--reason",
     "to": "--to",
+    "force": "--force",
 }
 
 
@@ -47,6 +54,8 @@ def deploy_input(
     commit: str | None = None,
     images: Iterable[str] = (),
     reason: str | None = None,
+    only_migrations: bool = False,
+    force: bool = False,
 ) -> dict[str, Any]:
     """The input of machine `deploy`. Each of `images` is `<image>=sha256:…` or `<image>=<tag>`.
 
@@ -67,6 +76,10 @@ def deploy_input(
         request["images"] = chosen
     if reason is not None:
         request["reason"] = reason
+    if only_migrations:
+        request["only"] = MIGRATIONS
+    if force:
+        request["force"] = True
     deploy_request(request)
     return request
 
@@ -82,9 +95,13 @@ def deploy_request(request: Mapping[str, Any]) -> DeployRequest:
     return parsed
 
 
-def rollback_input(system: str, environment: str, *, to: str, reason: str) -> dict[str, Any]:
+def rollback_input(
+    system: str, environment: str, *, to: str, reason: str, force: bool = False
+) -> dict[str, Any]:
     """The input of machine `rollback`; `to` is `previous` or `r41`. BadInputError names the option that is wrong."""
-    request = {"system": system, "environment": environment, "to": to, "reason": reason}
+    request: dict[str, Any] = {"system": system, "environment": environment, "to": to, "reason": reason}
+    if force:
+        request["force"] = True
     try:
         parse_rollback(request)
     except BadInputError as error:

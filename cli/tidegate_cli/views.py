@@ -8,16 +8,19 @@ from typing import Any
 from tidegate.domain.deployment import Deployment, FailureReport, Line
 from tidegate.domain.intervention import Abort
 from tidegate.domain.lock import Lock
+from tidegate.domain.migration import MigrationRun
 from tidegate.domain.release import release_name
 
 from tidegate_cli.environments import Standstill
 from tidegate_cli.in_flight import what_of
+from tidegate_cli.migration_views import migration_entry, schema_entry
 
 
 def history_entry(deployment: Deployment) -> dict[str, Any]:
-    """One entry of `history`; `reason` is the one that was given for it."""
+    """One entry of `history`; `reason` is the one that was given for it, `what` is `in_flight.what_of`."""
     return {
         "deployment": deployment.id,
+        "what": what_of(deployment),
         "release": deployment.release_name,
         "commit": deployment.commit,
         "outcome": None if deployment.outcome is None else deployment.outcome.value,
@@ -34,21 +37,23 @@ def shown_deployment(
     reports: Sequence[FailureReport],
     approval: Mapping[str, Any] | None = None,
     abort: Abort | None = None,
+    migration: MigrationRun | None = None,
 ) -> dict[str, Any]:
     """The document of `show`. `explanation` is how it ended, in a sentence; `failures` is there when several
-    services failed; `approval` (`approvals.approval_entry`) and `abort` are null where nobody was asked, or asked."""
+    services failed; `approval` (`approvals.approval_entry`) and `abort` are null where nobody was asked, or asked,
+    `migration` where none was begun."""
     document = {
         **history_entry(deployment),
         "system": deployment.system,
         "environment": deployment.environment,
         "machine": deployment.machine.value,
-        "what": what_of(deployment),
         "phase": deployment.phase.value,
         "execution": deployment.execution,
         "explanation": deployment.explanation,
         "services": {key: dict(value) for key, value in deployment.services.items()},
         "approval": None if approval is None else dict(approval),
         "abort": None if abort is None else {"by": abort.by, "reason": abort.reason, "at": abort.at},
+        "migration": migration_entry(migration),
         "timeline": [line.to_json() for line in timeline],
         "failure": None,
     }
@@ -112,6 +117,7 @@ def status_entry(standstill: Standstill) -> dict[str, Any]:
             }
             for key, service in standstill.services.items()
         },
+        "schema": schema_entry(standstill.schema, current),
         "lock": lock_entry(standstill.lock),
         "freeze": None if standstill.freeze is None else dict(standstill.freeze),
         "in_flight": standstill.in_flight,

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 
 from tidegate.domain.manifest import EnvironmentView
+from tidegate.domain.manifest.fields import ENVIRONMENT
 
 from tidegate_cli.doctor.findings import Finding, carried_out, error, ok, skipped
 from tidegate_cli.doctor.inspection import Inspection, Registered
+
+# The parameter of template.yaml, and of infrastructure/runner.yaml.
+_SECRETS = "MigrationSecrets"
 
 
 def manifests(inspection: Inspection) -> Iterator[Finding]:
@@ -36,10 +41,14 @@ def _one(entry: Registered, inspection: Inspection) -> Iterator[Finding]:
     if view is None:
         yield error(name, f"its manifest has no environment {entry.environment}", again)
         return
-    problems = [*_images(inspection, view), *_services(inspection, view)]
-    for what, mend in problems:
+    whole = True
+    # Where one of them may not look, what those before it found is told all the same.
+    for what, mend in chain(
+        _images(inspection, view), _services(inspection, view), _migrations(inspection, view)
+    ):
+        whole = False
         yield error(name, what, mend)
-    if not problems:
+    if whole:
         yield ok(name, "all that its manifest names is there")
 
 
@@ -75,3 +84,24 @@ def _services(inspection: Inspection, view: EnvironmentView) -> Iterator[tuple[s
                 f"service {key}: ECS has no active service {name} in cluster {view.cluster}",
                 f"deploy the stack that makes it, or correct services.{key}.service",
             )
+
+
+def _migrations(inspection: Inspection, view: EnvironmentView) -> Iterator[tuple[str, str]]:
+    """Whether the functions that log in to the database may read a credential at all; not whether it is this one."""
+    wanted = None if view.migrations is None else view.migrations.secret
+    if wanted is None:
+        return
+    secret, stack = wanted.replace(ENVIRONMENT, view.name), view.settings.runner or inspection.stack
+    found = inspection.stack_named(stack)
+    if found is None:
+        if view.settings.runner is not None:
+            yield (
+                f"migrations: there is no CloudFormation stack {stack}, the environment's runner",
+                f"deploy infrastructure/runner.yaml as {stack}, or correct environments.{view.name}.runner",
+            )
+        return
+    if found.parameters.get(_SECRETS, "") == "":
+        yield (
+            f"migrations: they log in with secret {secret}, and stack {stack} may read none",
+            f"name the secret's ARN in its parameter {_SECRETS} (docs/install.md), or take migrations.secret away",
+        )

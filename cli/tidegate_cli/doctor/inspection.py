@@ -69,10 +69,14 @@ class Inspection:
     @cached_property
     def installation(self) -> Installation | None:
         """None where there is no such stack. Raises TidegateError."""
+        return self.stack_named(self.stack)
+
+    def stack_named(self, name: str) -> Installation | None:
+        """Tidegate's own, or one of an environment's functions. None where there is none. Raises TidegateError."""
         formation = self.client("cloudformation")
         with asking("cloudformation:DescribeStacks"):
             try:
-                stacks = formation.describe_stacks(StackName=self.stack)["Stacks"]
+                stacks = formation.describe_stacks(StackName=name)["Stacks"]
             except ClientError as error:
                 # CloudFormation's answer for a stack that is not there; the name itself was ours.
                 if code_of(error) == "ValidationError":

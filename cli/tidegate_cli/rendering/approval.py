@@ -8,12 +8,13 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from tidegate_cli.rendering.migrations import print_consent, print_migrations
 from tidegate_cli.rendering.words import short_arn, short_digest, who
 from tidegate_cli.screen import plain
 
 
 def print_release(console: Console, document: Mapping[str, Any]) -> None:
-    """`document` is that of `views.planned_release`."""
+    """`document` is that of `plan_views.planned_release`."""
     head = Text.assemble(
         (f"{document['system']}/{document['environment']}", "bold"),
         f"  {document['release'] or 'a release'}  ",
@@ -23,6 +24,7 @@ def print_release(console: Console, document: Mapping[str, Any]) -> None:
     console.print(Text.assemble(("  asked for by ", "dim"), who(document["actor"])))
     if document["reason"]:
         console.print(Text.assemble(("  reason       ", "dim"), plain(document["reason"])))
+    print_migrations(console, document["migrations"])
     for key, service in document["services"].items():
         line = Text.assemble("  ", (f"{key:<12}", "bold cyan"), f"wave {service['wave']}  ")
         if not service["changed"]:
@@ -38,3 +40,4 @@ def print_release(console: Console, document: Mapping[str, Any]) -> None:
     if document["bake"]:
         alarms = ", ".join(plain(name) for name in document["bake"]["alarms"])
         console.print(Text(f"  then watched for {document['bake']['seconds']} s: {alarms}", style="dim"))
+    print_consent(console, document["migrations"], document["runs_now"])

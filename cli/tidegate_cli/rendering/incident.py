@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tidegate_cli.options import Given
+from tidegate_cli.rendering.migrations import migration_rows
 from tidegate_cli.rendering.words import (
     line_text,
     meaning_of,
@@ -23,6 +24,7 @@ from tidegate_cli.rendering.words import (
 from tidegate_cli.screen import plain
 
 _LOG_LINES = 10
+_HEADS = {"rollback": "rollback to", "restart": "restart of", "migrations": "migrations of"}
 
 
 def print_deployment(
@@ -71,7 +73,8 @@ def next_commands(document: Mapping[str, Any], given: Given) -> list[tuple[str, 
     if outcome == "FailedDirty":
         return [(given.command("status", *place), "what runs now"), history]
     if outcome == "FailedClean" and document["release"]:
-        again = given.command("deploy", *place, "--release", document["release"], "--wait")
+        command = "migrate" if document["what"] == "migrations" else "deploy"
+        again = given.command(command, *place, "--release", document["release"], "--wait")
         return [(again, "try this release again"), history]
     return [history]
 
@@ -92,15 +95,19 @@ def _while_it_runs(document: Mapping[str, Any], given: Given) -> list[tuple[str,
 
 
 def _print_head(console: Console, document: Mapping[str, Any]) -> None:
-    what = {"rollback": "rollback to", "restart": "restart of"}.get(document["what"], "deployment of")
+    what = _HEADS.get(document["what"], "deployment of")
     release = document["release"] or "a release that was not made"
     console.print(
         Text.assemble((f"{document['system']}/{document['environment']}", "bold"), f"  {what} {release}  ")
         + outcome_text(document["outcome"])
     )
     outcome = document["outcome"]
-    if outcome is not None and meaning_of(outcome):
-        console.print(Text(f"  {meaning_of(outcome)}"))
+    meaning = "" if outcome is None else meaning_of(outcome)
+    if outcome == "FailedClean" and document.get("migration") is not None:
+        # Code goes back, the schema does not: the explanation says how far it is.
+        meaning = "the services are as they were before"
+    if meaning:
+        console.print(Text(f"  {meaning}"))
     if document["explanation"] and document["explanation"] != document["reason"]:
         console.print(Text(f"  {plain(document['explanation'])}", style="bold"))
     rows = [
@@ -110,6 +117,7 @@ def _print_head(console: Console, document: Mapping[str, Any]) -> None:
         ("reason", document["reason"] or "-"),
         ("started", when(document["started_at"])),
         ("took", took(document["started_at"], document["finished_at"]) or phase_word(document["phase"])),
+        *migration_rows(document.get("migration")),
         *_asked(document),
     ]
     for name, value in rows:

@@ -1,4 +1,4 @@
-"""`plan` for a person: the verdict, then a difference per service."""
+"""`plan` for a person: the verdict, what runs in the database, then a difference per service."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from tidegate_cli.rendering.migrations import print_migrations
 from tidegate_cli.rendering.words import outcome_text, short_arn, short_digest
 from tidegate_cli.screen import plain
 
@@ -21,6 +22,9 @@ def print_plan(console: Console, system: str, environment: str, document: Mappin
         Text.assemble((f"{system}/{environment}", "bold"), f"{release}: would end ")
         + outcome_text(document["outcome_if_run"])
     )
+    if document["migrations"]:
+        console.print()
+        print_migrations(console, document["migrations"])
     for key, service in document["services"].items():
         _print_service(console, key, service)
     if document["bake"]:

@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
-from tidegate.domain.deployment import Deployment, Rollout
+from tidegate.domain.deployment import Deployment, Line, Rollout
 from tidegate.domain.plan import Plan, ServicePlan
 from tidegate.domain.rollout import Direction
 from tidegate.steps.resuming import COMPLETED, FAILED
@@ -21,6 +21,8 @@ from tidegate_cli.rendering.words import clock_time, line_text, outcome_text, ph
 _LAST_LINES = 8
 # How the timeline tells what ECS made of a rollout.
 _VERDICTS = {COMPLETED: "Rolled", FAILED: "RolledBack"}
+# How the timeline tells where the migration stands, which goes before every service.
+_MIGRATION = {"migrating": "cyan", "migrated": "green", "migration failed": "red"}
 _STATE_STYLES = {
     "Rolled": "green",
     "Reverted": "yellow",
@@ -72,6 +74,7 @@ class Board:
         self._lines: deque[Text] = deque(maxlen=_LAST_LINES)
         # The newest verdict of ECS by service, and when it was told: the ledger's rollout keeps failures only.
         self._verdicts: dict[str, tuple[str, str]] = {}
+        self._migration: Line | None = None
         self._live = Live(console=console, auto_refresh=False, transient=False)
 
     def __enter__(self) -> Board:
@@ -86,6 +89,8 @@ class Board:
     def show(self, progress: Progress) -> None:
         for line in progress.lines:
             self._lines.append(line_text(line.to_json()))
+            if line.what in _MIGRATION:
+                self._migration = line
             verdict = _VERDICTS.get(line.what)
             if line.service is not None and verdict is not None:
                 self._verdicts[line.service] = line.at, verdict
@@ -114,6 +119,8 @@ class Board:
         newest: dict[str, Rollout] = {}
         for rollout in sorted(rollouts, key=lambda entry: entry.started_at):
             newest[rollout.service] = rollout
+        if plan.migration is not None:
+            table.add_row(Text("migrations", style="bold"), "first", self._migrated(), "")
         for service in plan.services:
             rollout_ = newest.get(service.key)
             ended = deployment.services.get(service.key, {}).get("outcome")
@@ -121,6 +128,13 @@ class Board:
             revision = short_arn(rollout_.task_definition) if rollout_ is not None else ""
             table.add_row(Text(service.key, style="bold"), f"wave {service.wave}", state, revision)
         return table
+
+    def _migrated(self) -> Text:
+        told = self._migration
+        if told is None:
+            return Text("waiting", style="dim")
+        since = f" since {clock_time(told.at)}" if told.what == "migrating" else ""
+        return Text(f"{told.what}{since}", style=_MIGRATION[told.what])
 
     def _state(self, service: ServicePlan, rollout: Rollout | None, ended: str | None) -> Text:
         if not service.changed:

@@ -19,6 +19,8 @@ _STYLES = {
     "Superseded": "yellow",
     "FailedClean": "bold red",
     "FailedDirty": "bold white on red",
+    "migrated": "green",
+    "migration failed": "bold red",
 }
 _MEANINGS = {
     "Succeeded": "",

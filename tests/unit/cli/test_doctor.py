@@ -488,6 +488,33 @@ def test_a_cluster_that_is_not_there(ward: Ward) -> None:
     )
 
 
+def logs_in(ward: Ward, **settings: Any) -> dict[str, Any]:
+    """The finding about a system whose migrations log in to its database, as runners of the task have it."""
+    task = {"runner": "task", "service": "api", "command": ["up"], "secret": "shop/{environment}/database"}
+    environment = {**manifest()["environments"][ENVIRONMENT], **settings}
+    data = manifest(migrations=task, environments={ENVIRONMENT: environment})
+    ward.terminal.shop.world.registry.put_manifest(SYSTEM, ENVIRONMENT, data)
+    named = f"system {SYSTEM}/{ENVIRONMENT}"
+    exit_code = ward.terminal.run("doctor").exit_code
+    return ward.found(named, exit_code)
+
+
+def test_migrations_that_may_read_no_secret(ward: Ward) -> None:
+    """Guards `_migrations`: without it the first who learns of this is the one whose release fails."""
+    found = logs_in(ward)
+    assert found["status"] == "error"
+    assert "secret shop/production/database, and stack tidegate may read none" in found["message"]
+    assert "MigrationSecrets" in found["hint"]
+    ward.parameters["MigrationSecrets"] = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:shop/*"
+    assert logs_in(ward)["status"] == "ok"
+
+
+def test_the_environments_own_runner_is_the_one_that_reads_the_secret(ward: Ward) -> None:
+    found = logs_in(ward, runner="tidegate-runner-production")
+    assert "no CloudFormation stack tidegate-runner-production" in found["message"]
+    assert "infrastructure/runner.yaml" in found["hint"]
+
+
 def test_no_system_at_all(ward: Ward) -> None:
     ward.terminal.shop.world.registry.texts.clear()
     finding = ward.found("systems")

@@ -17,6 +17,7 @@ from tidegate_cli.views import (
 AT = "2026-03-02T09:00:00.000Z"
 HISTORY_KEYS = {
     "deployment",
+    "what",
     "release",
     "commit",
     "outcome",
@@ -31,6 +32,7 @@ STATUS_KEYS = {
     "release",
     "since",
     "services",
+    "schema",
     "lock",
     "freeze",
     "in_flight",
