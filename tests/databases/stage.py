@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,12 +16,13 @@ from uuid import uuid4
 
 import pg8000.native
 from tidegate.adapters.postgres import PostgresDatabases
+from tidegate.domain.errors import TidegateError
 from tidegate.domain.ids import ulid
 from tidegate.ports import ImageFolder, Ports
 from tidegate.steps.migrate_sql import run
 
 from tests.support.fakes import World
-from tests.support.postgres import Server
+from tests.support.postgres import HOST, PASSWORD, Server
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -62,7 +65,6 @@ class Shop:
     database: str
     secrets: Secrets
     files: dict[str, bytes] = field(default_factory=dict)
-    answers: list[Mapping[str, Any]] = field(default_factory=list)
     patience: Patience = field(default_factory=Patience)
 
     @classmethod
@@ -76,16 +78,34 @@ class Shop:
         self.files = {f"{name.lstrip('_')}.sql": text.encode() for name, text in files.items()}
 
     def ports(self) -> Ports:
-        world = World()
-        ports = world.ports
-        images = _Images(self)
-        databases = PostgresDatabases(lambda region: self.secrets)  # type: ignore[arg-type,return-value]
-        return _replaced(ports, clock=SystemClock(), images=images, databases=databases, web=self.patience)
+        return ports_of(self.secrets, self.files, self.patience)
 
     def ask(self, step: str, **changes: Any) -> Mapping[str, Any]:
-        answer = run(self.payload(step, **changes), self.ports())
-        self.answers.append(answer)
+        try:
+            answer = run(self.payload(step, **changes), self.ports())
+        except TidegateError as error:
+            assert_silent(error.message, str(error.hint), str(error.args))
+            raise
+        assert_silent(str(answer))
         return answer
+
+    @contextmanager
+    def process(self, step: str, **changes: Any) -> Iterator[subprocess.Popen[str]]:
+        """The step in a process of its own, as a function that can be killed."""
+        given = {
+            "secret": self.secrets.value,
+            "files": {name: content.decode() for name, content in self.files.items()},
+            "payload": self.payload(step, **changes),
+        }
+        with subprocess.Popen(
+            [sys.executable, "-m", "tests.databases.as_process", json.dumps(given)],
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def payload(self, step: str, **changes: Any) -> dict[str, Any]:
         return {
@@ -171,15 +191,29 @@ class Shop:
 
 
 class _Images:
-    def __init__(self, shop: Shop) -> None:
-        self._shop = shop
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        self._files = files
 
     def folder(self, repository: str, digest: str, directory: str, suffix: str) -> ImageFolder:
-        return ImageFolder(dict(self._shop.files))
+        return ImageFolder(dict(self._files))
 
 
-def _replaced(ports: Ports, **changes: Any) -> Ports:
-    return replace(ports, **changes)
+def ports_of(secrets: Secrets, files: Mapping[str, bytes], patience: Patience) -> Ports:
+    """Those of a function in the VPC: the database is real, the time is, and the image holds these files."""
+    return replace(
+        World().ports,
+        clock=SystemClock(),
+        images=_Images(files),
+        databases=PostgresDatabases(lambda region: secrets),  # type: ignore[arg-type,return-value]
+        web=patience,
+    )
+
+
+def assert_silent(*texts: str) -> None:
+    """Nothing of how the database is reached."""
+    for text in texts:
+        for secret in (PASSWORD, PASSWORD[:11], HOST, "localhost"):
+            assert secret not in text
 
 
 class Running:

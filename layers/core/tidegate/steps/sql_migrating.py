@@ -123,7 +123,8 @@ def _pending(
         if checksums.get(entry.name, entry.checksum) != entry.checksum:
             raise StoppedError(
                 f"{entry.name} changed, and the database has {entry.statements_done} statements of it as "
-                f"{entry.release} had it: restore its text; or undo these by hand, and delete its row of tidegate_migrations"
+                f"{entry.release} had it: restore its text; or undo these by hand, and delete its row of "
+                "tidegate_migrations"
             )
         if entry.name not in checksums:
             raise StoppedError(
