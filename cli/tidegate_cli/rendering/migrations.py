@@ -77,7 +77,7 @@ def _how(migration: Mapping[str, Any]) -> list[str]:
     if migration["verify"]:
         lines.append(f"then verified: {plain(shlex.join(migration['verify']))}")
     if migration["secret"]:
-        lines.append(f"the database is checked with secret {plain(migration['secret'])}")
+        lines.append(f"logs in to the database with secret {plain(migration['secret'])}")
     linter = migration["linter"]
     if linter:
         nobody = linter.removeprefix("none: ")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 from tidegate.domain.deployment import Deployment, Line, Machine, Phase, Rollout
+from tidegate.domain.migration import MigrationPlan
 from tidegate.domain.outcome import Outcome
 from tidegate.domain.plan import Plan, ServicePlan
 from tidegate.domain.rollout import Direction
@@ -84,6 +85,23 @@ def test_a_way_back_replaces_what_was_told_of_the_way_there() -> None:
     done = Line(AT.format(5), COMPLETED, "api")
     lines = drawn(first, Progress(6, (done,), deployment(), (rollout("api"), back, failed)))
     assert "Reverted" in row(lines, "api")
+
+
+def test_the_migration_goes_before_the_services() -> None:
+    plan = deployment().plan
+    assert plan is not None
+    limits = {"timeout": 900, "lock_timeout": 5, "statement_timeout": 900, "transaction_age": 300}
+    migration = MigrationPlan("sql", "key", "app", "repo", "sha256:2", "uri", **limits, snapshot=False)
+    migrating = replace(deployment(), phase=Phase.MIGRATING, plan=replace(plan, migration=migration))
+    assert "waiting" in row(drawn(Progress(1.0, (), migrating, ())), "migrations")
+    began = Progress(
+        2.0, (Line(AT.format(1), "migrating", detail="the SQL files of image app"),), migrating, ()
+    )
+    assert "migrating since" in row(drawn(began), "migrations")
+    done = Progress(3.0, (Line(AT.format(2), "migrated", detail="head 0007_a.sql"),), migrating, ())
+    lines = drawn(began, done)
+    assert row(lines, "migrations").split()[-1] == "migrated"
+    assert "migrations" not in "".join(drawn(Progress(1.0, (), deployment(), ())))
 
 
 def test_the_end_says_how_each_service_ended() -> None:
