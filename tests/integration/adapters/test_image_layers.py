@@ -153,6 +153,7 @@ class TestLimits:
         assert shown([(f"{IN}/1.sql", "0123456789"), ("big.sql", "0" * 99)])
         with pytest.raises(RefusalError, match=r"/db/migrations/1\.sql has 11 bytes"):
             shown([(f"{IN}/1.sql", "0123456789a")])
+        assert shown([(f"{IN}/1.sql", "0123456789a")], [(f"{IN}/1.sql", "1")]) == {"1.sql": b"1"}
 
     @pytest.mark.parametrize(("name", "limit"), [("FOLDER_FILES", 2), ("FOLDER_BYTES", 2)])
     def test_the_folder_over_all_layers(self, monkeypatch: pytest.MonkeyPatch, name: str, limit: int) -> None:

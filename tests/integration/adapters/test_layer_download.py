@@ -159,9 +159,11 @@ def test_a_connection_that_breaks_may_be_tried_again(said: bytes) -> None:
 
 
 def test_a_certificate_that_nobody_vouches_for_is_not_tried_again(tmp_path: Path) -> None:
-    """Guards the order of `_failed`: such an error is an OSError as well."""
+    """Guards the order of `_failed`: such an error is an OSError and a ValueError as well."""
     with serving(certificate(tmp_path, "127.0.0.1")) as (address, seen):
-        assert isinstance(failing(f"{address}/200?{SIGNATURE}"), OutsideError)
+        error = failing(f"{address}/200?{SIGNATURE}")
+    assert isinstance(error, OutsideError)
+    assert "is not trusted" in error.message
     assert seen == []
 
 

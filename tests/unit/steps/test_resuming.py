@@ -112,7 +112,16 @@ def test_names_of_what_is_awaited() -> None:
 
 
 def test_the_kinds_are_told_apart() -> None:
-    names = ("ecs-svc/1", "build/p:1", "scan/r@d", "ecs-svc/2", "alarm/5xx", "approval/1")
+    names = (
+        "ecs-svc/1",
+        "build/p:1",
+        "scan/r@d",
+        "ecs-svc/2",
+        "alarm/5xx",
+        "approval/1",
+        "ecs-task/t",
+        "snapshot/cluster/s",
+    )
     items = [{"awaited": name} for name in names]
     assert [[item["awaited"] for item in kind] for kind in by_kind(items)] == [
         ["ecs-svc/1", "ecs-svc/2"],
@@ -120,6 +129,8 @@ def test_the_kinds_are_told_apart() -> None:
         ["scan/r@d"],
         ["alarm/5xx"],
         ["approval/1"],
+        ["ecs-task/t"],
+        ["snapshot/cluster/s"],
     ]
 
 
@@ -141,7 +152,7 @@ class TestThreeKindsAtOnce:
         return yard
 
     def test_are_all_resumed_by_one_sweep(self, busy: Yard) -> None:
-        assert [len(kind) for kind in by_kind(_waiting(busy))] == [1, 1, 1, 0, 0]
+        assert [len(kind) for kind in by_kind(_waiting(busy))] == [1, 1, 1, 0, 0, 0, 0]
         assert sweep.run({}, busy.world.ports)["resumed"] == 3
         assert {"rollout", "scans"} < busy.world.executions.answers.keys()
         assert _waiting(busy) == []

@@ -304,8 +304,9 @@ class _Folder:
 
     def _look(self, layer: _Layer, tar: tarfile.TarFile, entry: tarfile.TarInfo) -> None:
         parts = [part for part in entry.name.split("/") if part not in ("", ".")]
-        if not parts or ".." in parts:
+        if not parts:
             return
+        # One with `..` in it is the path of nothing here: it is not resolved.
         path, parent, name = "/".join(parts), "/".join(parts[:-1]), parts[-1]
         if name == _OPAQUE:
             layer.hides = layer.hides or parent in self._above or parent == ""

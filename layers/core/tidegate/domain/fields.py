@@ -101,7 +101,7 @@ class Fields:
     def flag(self, name: str) -> bool:
         """May be left out, which is False."""
         value = self._data.get(name)
-        if value not in (None, False, True):
+        if value is not None and not isinstance(value, bool):
             raise BadInputError(f"{name} is neither true nor false", field=name, hint=f'"{name}": true')
         return value is True
 
