@@ -103,7 +103,8 @@ class Server:
             words += ["-c", setting]
         process.run(*words, seconds=INITDB_SECONDS)
         password.unlink()
-        own = [f"{LOOPBACK}/32", *([self._bridge.subnet] if self._bridge else [])]
+        # This machine, which may speak to the bridge from any address of its own, and the containers on it.
+        own = ["samehost", *([self._bridge.subnet] if self._bridge else [])]
         lines = [f"host all all {network} scram-sha-256\n" for network in own]
         (self._data / "pg_hba.conf").write_text("".join(lines))
 

@@ -1,0 +1,49 @@
+"""PostgreSQL beside an embedded cloud whose tasks are containers."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from tidegate_local import engine
+
+from tests.docker.shop import CLUSTER, Images, Shop, new_name
+from tests.support.embedded import Cloud, running_cloud
+
+pytestmark = [pytest.mark.emulator, pytest.mark.docker]
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    with running_cloud(tmp_path_factory.mktemp("cloud"), ["--docker", "--postgres"]) as running:
+        running.client("ecs").create_cluster(clusterName=CLUSTER)
+        yield running
+
+
+def test_a_container_and_this_machine_reach_it_at_one_address(cloud: Cloud, host: str) -> None:
+    given = cloud.postgres
+    with psycopg.connect(
+        host=given.host, port=given.port, user=given.user, password=given.password, dbname="postgres"
+    ) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    with pytest.raises(psycopg.OperationalError, match="password"):
+        psycopg.connect(host=given.host, port=given.port, user=given.user, password="wrong")
+
+    shop = Shop(cloud, host, new_name())
+    script = f"nc -w 5 {given.host} {given.port} </dev/null && echo reached"
+    assert shop.lines(shop.run(shop.define(Images(cloud, host).push("one"), script))) == ["reached"]
+
+
+def test_a_database_of_rds_starts_no_container(cloud: Cloud, host: str) -> None:
+    """The engine is hidden from the emulator, which would run one for each database and leave it behind."""
+    with engine.connected(host) as docker:
+        before = {container["Id"] for container in docker.api.containers(all=True)}
+        cloud.client("rds").create_db_instance(
+            DBInstanceIdentifier="shop",
+            DBInstanceClass="db.t4g.micro",
+            Engine="postgres",
+            AllocatedStorage=20,
+            MasterUsername="shop",
+            MasterUserPassword="a-password",
+        )
+        found = [c["Names"] for c in docker.api.containers(all=True) if c["Id"] not in before]
+    assert found == []
