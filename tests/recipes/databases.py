@@ -23,14 +23,19 @@ VERSIONS = tuple(version for version in postgres.VERSIONS if postgres.binaries(v
 
 @contextmanager
 def connected(
-    server: postgres.Server, database: str, *, autocommit: bool = True
+    server: postgres.Server,
+    database: str,
+    *,
+    autocommit: bool = True,
+    user: str = "postgres",
+    password: str = postgres.PASSWORD,
 ) -> Iterator[psycopg.Connection[Any]]:
-    """As the administrator."""
+    """As the administrator, or somebody else."""
     with psycopg.connect(
         host=postgres.HOST,
         port=server.port,
-        user="postgres",
-        password=postgres.PASSWORD,
+        user=user,
+        password=password,
         dbname=database,
         autocommit=autocommit,
     ) as connection:

@@ -44,10 +44,3 @@ def test_they_run_in_their_order(database: PostgresDatabase) -> None:
     assert database.indexes() == {"orders_pkey": True, "orders_customer": True}
     run(database, read(FOLDER / "contract"))
     assert database.columns() == ["id", "customer", "delivery"]
-
-
-def test_the_index_can_be_made_again(database: PostgresDatabase) -> None:
-    """As after a run that was cut off: the file without a transaction is run from its beginning."""
-    files = read(FOLDER / "migrations")
-    run(database, [*files, files[2]])
-    assert database.indexes() == {"orders_pkey": True, "orders_customer": True}

@@ -1,5 +1,4 @@
 -- tidegate: no-transaction
--- Expand: an index, without blocking those who write. A run that failed leaves an invalid one, which IF NOT EXISTS
--- would take for the one that is wanted.
-DROP INDEX CONCURRENTLY IF EXISTS orders_customer;
+-- Expand: an index, without blocking those who write. Without a transaction there is nothing to undo if it fails: Tidegate
+-- removes the invalid index that is left then, and goes on with this statement the next time.
 CREATE INDEX CONCURRENTLY orders_customer ON orders (customer);
