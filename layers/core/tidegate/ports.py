@@ -95,6 +95,10 @@ class TaskDefinition:
     tags: Mapping[str, str]
 
 
+# Of the TransientError of `Containers.run_task`.
+NO_CAPACITY = "no_capacity"
+
+
 @dataclass(frozen=True, slots=True)
 class OneOff:
     """A task to run once, like those of `service` but for the command and the environment of one container.
@@ -175,7 +179,8 @@ class Containers(Protocol):
     def run_task(self, wanted: OneOff) -> str:
         """ARN of the task, in the network and on the capacity of the service.
 
-        Raises TransientError while there is no capacity, NotFoundError when there is no such active service.
+        Raises TransientError while there is no capacity (with the code NO_CAPACITY: no task was started),
+        NotFoundError when there is no such active service.
         """
 
     def task(self, cluster: str, arn: str) -> StoppedTask | None:

@@ -12,7 +12,7 @@ from tidegate.adapters.moments import iso, plain
 from tidegate.domain.errors import NotFoundError, OutsideError, TransientError
 from tidegate.domain.plan import shape
 from tidegate.domain.rollout import EcsDeployment, ServiceState
-from tidegate.ports import OneOff, StoppedTask, TaskDefinition
+from tidegate.ports import NO_CAPACITY, OneOff, StoppedTask, TaskDefinition
 
 if TYPE_CHECKING:
     from mypy_boto3_ecs import ECSClient
@@ -171,7 +171,7 @@ class EcsContainers:
         # "API failure reasons"); what is MISSING or does not fit stays so.
         if any(word in reasons for word in ("MISSING", "ATTRIBUTE", "LOCATION")):
             raise OutsideError(f"{action}: ECS refused: {reasons}")
-        raise TransientError(f"{action}: no capacity: {reasons or 'ECS started no task'}")
+        raise TransientError(f"{action}: no capacity: {reasons or 'ECS started no task'}", code=NO_CAPACITY)
 
     def task(self, cluster: str, arn: str) -> StoppedTask | None:
         with asking("ecs:DescribeTasks"):

@@ -139,7 +139,8 @@ class MigrationOutcome(StrEnum):
 class MigrationRun:
     """What was done of a deployment's migration: written before ECS or RDS is touched, so that a retry adopts it.
 
-    `task` and `verify_task` are ARNs, `snapshot` is an identifier. `head` is where the schema stood afterwards,
+    `task` and `verify_task` are ARNs, `snapshot` is an identifier; `asking` is the purpose of a task that ECS was asked
+    for and whose ARN is not known yet. `head` is where the schema stood afterwards,
     `head_before` where it stood before, None where nobody looked. `alive` says that its task could not be stopped.
     """
 
@@ -149,6 +150,7 @@ class MigrationRun:
     task: str | None = None
     verify_task: str | None = None
     snapshot: str | None = None
+    asking: str | None = None
     head_before: str | None = None
     head: str | None = None
     outcome: str | None = None
@@ -161,9 +163,10 @@ class MigrationRun:
         """Whether the schema may be another one than before."""
         if self.outcome == MigrationOutcome.MIGRATED:
             return self.head is None or self.head != self.head_before
-        if self.head is not None and self.head_before is not None:
+        if self.head is not None:
+            # From None as well: an empty database, or one that nobody looked at.
             return self.head != self.head_before
-        return self.task is not None
+        return self.task is not None or self.asking is not None
 
     def to_json(self) -> dict[str, Any]:
         return {entry.name: getattr(self, entry.name) for entry in fields(self)}

@@ -75,7 +75,8 @@ def _failed(
     ended: MigrationRun,
 ) -> Mapping[str, Any]:
     cluster = "" if deployment.plan is None else deployment.plan.cluster
-    alive = False
+    # ECS was asked for a task and never answered: it may run.
+    alive = ended.asking is not None
     tasks: list[Mapping[str, Any]] = []
     for arn in (ended.task, ended.verify_task):
         if arn is None:

@@ -12,12 +12,12 @@ from dataclasses import replace
 from typing import Any
 
 from tidegate.domain.deployment import Deployment, Line, Phase
-from tidegate.domain.errors import NotFoundError
+from tidegate.domain.errors import NotFoundError, TidegateError, TransientError
 from tidegate.domain.ids import content_hash
 from tidegate.domain.migration import PART, SQL, MigrationPlan, MigrationRun, Purpose
 from tidegate.ledger.records import Ledger
 from tidegate.ledger.schemas import Schemas
-from tidegate.ports import OneOff, Ports
+from tidegate.ports import NO_CAPACITY, OneOff, Ports
 from tidegate.steps.fencing import insist_on_lock
 from tidegate.steps.migration_ending import record
 from tidegate.steps.resuming import MIGRATION_GROUP, awaited_snapshot, awaited_task, resume
@@ -168,16 +168,29 @@ class Migrating:
         run_ = self._registered(self._run())
         arn = run_.task if purpose is Purpose.MIGRATE else run_.verify_task
         if arn is None:
-            insist_on_lock(self._ports, self._deployment, self._fence)
-            arn = self._ports.containers.run_task(self._one_off(run_, purpose))
-            started = (
-                replace(run_, task=arn) if purpose is Purpose.MIGRATE else replace(run_, verify_task=arn)
-            )
-            what = "migration task started" if purpose is Purpose.MIGRATE else "looking what it made"
-            line = Line(self._ledger.now(), what, self._plan.service, f"task {_id(arn)}")
-            self._schemas.save_run(self._deployment, started, line, fence=self._fence)
+            arn = self._started(run_, purpose)
         self._wait_for_task(arn)
         return {"waiting_for": _id(arn)}
+
+    def _started(self, run_: MigrationRun, purpose: Purpose) -> str:
+        """ARN of the task: of the one that ECS started before, where its answer was lost."""
+        if run_.asking != purpose.value:
+            run_ = replace(run_, asking=purpose.value)
+            self._schemas.save_run(self._deployment, run_, fence=self._fence)
+        insist_on_lock(self._ports, self._deployment, self._fence)
+        try:
+            arn = self._ports.containers.run_task(self._one_off(run_, purpose))
+        except TidegateError as error:
+            if not isinstance(error, TransientError) or error.code == NO_CAPACITY:
+                # ECS said no, which is an answer: there is no task.
+                self._schemas.save_run(self._deployment, replace(run_, asking=None), fence=self._fence)
+            raise
+        run_ = replace(run_, asking=None)
+        started = replace(run_, task=arn) if purpose is Purpose.MIGRATE else replace(run_, verify_task=arn)
+        what = "migration task started" if purpose is Purpose.MIGRATE else "looking what it made"
+        line = Line(self._ledger.now(), what, self._plan.service, f"task {_id(arn)}")
+        self._schemas.save_run(self._deployment, started, line, fence=self._fence)
+        return arn
 
     def _registered(self, run_: MigrationRun) -> MigrationRun:
         if run_.task_definition is not None:
@@ -212,8 +225,12 @@ class Migrating:
 
     def stop_task(self) -> Mapping[str, Any]:
         """Stop what still runs, and wait until it has: what it does to the database must not go on behind the back of
-        what comes next."""
+        what comes next. ECS is asked again for a task whose ARN was lost: by its token it answers with the one that
+        runs, and one that never came about is stopped before it has begun."""
         run_ = self._schemas.run_of(self._deployment.id)
+        if run_ is not None and run_.asking is not None:
+            self._started(run_, Purpose(run_.asking))
+            run_ = self._run()
         alive = None
         for arn in (None, None) if run_ is None else (run_.task, run_.verify_task):
             if arn is not None and not self._has_stopped(arn):
@@ -232,8 +249,8 @@ class Migrating:
         try:
             return self._ports.containers.task(self._cluster, arn) is not None
         except NotFoundError:
-            # ECS forgets a task an hour after its end.
-            return True
+            # Forgotten, an hour after its end, or so new that it is not listed yet: `resuming` waits for it to be.
+            return False
 
     # --- waiting
 

@@ -50,6 +50,9 @@ def stop(ports: Ports, deployment: Deployment, answer: Mapping[str, Any]) -> int
     told = in_the_queue(ports, deployment, answer)
     ledger = Ledger(ports.store, ports.clock)
     for item in ledger.tokens_of(deployment.id):
+        if item.get("stopping"):
+            # The end of a migration task: nothing may go on before it.
+            continue
         if item.get("direction") and not interruptible(deployment, Direction(item["direction"])):
             continue
         told += ports.executions.succeed(item["token"], answer)
