@@ -13,13 +13,16 @@ from tidegate.domain.deployment import Deployment, Line
 from tidegate.ledger.interventions import Interventions
 from tidegate.ledger.locks import Locks
 from tidegate.ledger.records import Ledger
-from tidegate.steps import control, lock, plan_release, record, roll_service, wake
+from tidegate.ledger.schemas import Schemas
+from tidegate.steps import control, lock, plan_release, record, roll_service, run_migration, wake
+from tidegate.steps.resuming import resume
 
 from tests.support.clock import iso
 from tests.support.fakes import World
 from tests.support.scripted import Scripted
 
 SYSTEM, ENVIRONMENT, CLUSTER, REPOSITORY = "shop", "production", "shop-cluster", "shop-app"
+DATABASE = "shop-db"
 GRACE = "arn:aws:iam::123456789012:user/grace"
 Answer = Mapping[str, Any]
 
@@ -70,6 +73,10 @@ class Shop:
         return Interventions(self.world.store, self.world.clock)
 
     @property
+    def schemas(self) -> Schemas:
+        return Schemas(self.world.store, self.world.clock)
+
+    @property
     def answers(self) -> dict[str, Mapping[str, Any]]:
         return self.world.executions.answers
 
@@ -86,6 +93,17 @@ class Shop:
         known = manifest()["environments"][ENVIRONMENT]
         data = manifest(environments={ENVIRONMENT: {**known, **settings}})
         self.world.registry.put_manifest(SYSTEM, ENVIRONMENT, data)
+
+    def migrations(self, **migrations: Any) -> None:
+        """The manifest with these migrations, of a database whose snapshots can be made."""
+        self.world.backups.databases["instance", DATABASE] = "available"
+        data = manifest(migrations=migrations, database={"instance": DATABASE})
+        self.world.registry.put_manifest(SYSTEM, ENVIRONMENT, data)
+
+    def put_sql(self, version: int, **files: str) -> None:
+        """The SQL files of the image of a version: `_0001_a="SELECT 1"` is `0001_a.sql`."""
+        named = {f"/migrations/{name[1:]}.sql": text.encode() for name, text in files.items()}
+        self.world.images.files[REPOSITORY, digest(version)] = named
 
     def execution(self, machine: str = "deploy") -> dict[str, str]:
         self.runs += 1
@@ -172,14 +190,36 @@ class Shop:
         roll_service.run(event, self.world.ports)
         return self.world.executions.answers.get(token)
 
+    def migrate(
+        self, planned: Answer, step: str, fence: int, token: str = "migration-token", **more: Any
+    ) -> Answer:
+        """What `run_migration` gives to the machine `migrate`; what a token is answered is in `answers`."""
+        event = {"step": step, **self.place(planned), "fence": fence, **more}
+        event["execution"] = self.world.executions.run("migrate", f"migrate-{planned['deployment']}")
+        if step in ("AwaitSnapshot", "RunTask", "StopTask"):
+            event["token"] = self.world.executions.wait(token)
+        return run_migration.run(event, self.world.ports)
+
+    def migrated(self, planned: Answer, fence: int, **found: Any) -> Answer:
+        """A migration that goes well, as `Record` is told of it."""
+        self.migrate(planned, "Prepare", fence)
+        return self.migrate(planned, "Record", fence, outcome="Migrated", reason="", **found)
+
+    def resume(self) -> int:
+        """All that wait are looked at, as the sweep does."""
+        waiting = [item for item in self.ledger.open_items() if item["type"] == "token"]
+        return resume(self.world.ports, self.ledger, waiting)
+
     def record(self, planned: Answer, step: str, fence: int = -1, **more: Any) -> Answer:
         event = {"step": step, **self.place(planned), "fence": fence, **more}
         return record.run(event, self.world.ports)
 
-    def go_out(self, version: int) -> Answer:
+    def go_out(self, version: int, **request: Any) -> Answer:
         """A whole release that goes well."""
-        planned = self.release(version)
+        planned = self.release(version, **request)
         fence = self.acquire(planned, f"lock-{version}")
+        if planned["migration"]:
+            self.migrated(planned, fence)
         for service in [key for wave in planned["waves"] for key in wave["services"]]:
             self.roll(planned, service, fence)
             done = self.world.containers.complete(f"shop-{service}")
