@@ -67,6 +67,19 @@ def fails(error: str, cause: str = "no") -> Json:
     return {"fails": [error, cause]}
 
 
+@dataclass(frozen=True)
+class Said:
+    """Equal to a text that has all these parts: a cause has what the emulator adds to it."""
+
+    parts: tuple[str, ...]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and all(part in other for part in self.parts)
+
+    def __hash__(self) -> int:
+        return hash(self.parts)
+
+
 SILENCE: Json = {}
 """The function returns and nobody answers its task token."""
 
@@ -89,6 +102,7 @@ def planned(outcome: str, *waves: Sequence[str], **more: Any) -> Json:
         "waves": [{"services": list(wave)} for wave in waves],
         "planned_fence": PLANNED_FENCE,
         "bake": 0,
+        "migration": 0,
         "reason": "",
         "document": document(outcome) if final else None,
         "busy": None,
@@ -143,8 +157,9 @@ def recorded(outcome: str) -> Json:
     return gives(outcome=outcome, document=document(outcome), waves=[])
 
 
-def to_revert(*waves: Sequence[str]) -> Json:
-    return gives(outcome=None, document=None, waves=[{"services": list(wave)} for wave in waves])
+def to_revert(*waves: Sequence[str], end_migration: bool = False) -> Json:
+    found = [{"services": list(wave)} for wave in waves]
+    return gives(outcome=None, document=None, waves=found, end_migration=end_migration)
 
 
 DRIFTED = gives(outcome="Drifted", document={**document("Drifted"), "outcome": None}, waves=[])

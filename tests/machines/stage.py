@@ -23,7 +23,7 @@ SYSTEM = "shop"
 ENVIRONMENT = "<environment>"
 """Stands in answers for what the environment of a run is called: its script's key."""
 TABLE = "scripts"
-MACHINES = ("deploy", "rollback", "roll", "build")
+MACHINES = ("deploy", "rollback", "roll", "build", "migrate")
 STEPS = {
     "PlanReleaseArn": "Plan PlanAgain PlanRollback",
     "LockArn": "AwaitApproval Acquire Release TakeOver",
@@ -32,6 +32,8 @@ STEPS = {
     "RecordArn": "Succeed BeginCompensation Fail Conclude",
     "BuildImagesArn": "Select Start Report",
     "PublishImagesArn": "AwaitScans Publish Fail",
+    "RunMigrationArn": "Prepare AwaitSnapshot RunTask StopTask Record",
+    "MigrateSqlArn": "Check Migrate Verify Terminate",
 }
 # What a machine waits for, each in seconds.
 WAITS = ("RolloutTimeoutSeconds", "BuildTimeoutSeconds", "ScanTimeoutSeconds", "ApprovalTimeoutSeconds")
@@ -86,7 +88,7 @@ class Stage:
     def machine(
         self, name: str, seconds: int = PATIENCE, change: Change | None = None, **substituted: str
     ) -> str:
-        """ARN of a machine all of whose waits may take so long; made once, and its `roll` with it."""
+        """ARN of a machine all of whose waits may take so long; made once, and what it runs with it."""
         key = f"{name} {seconds} {change.__module__ + change.__name__ if change else ''} {substituted}"
         if key not in self._machines:
             whole = deepcopy(definition(name))
@@ -95,6 +97,11 @@ class Stage:
             values = {**self.functions, **dict.fromkeys(WAITS, str(seconds)), "LongestFunctionSeconds": "0"}
             if name in ("deploy", "rollback"):
                 values["RollMachineArn"] = self.machine("roll", seconds)
+            if name == "deploy":
+                # That one is always told of its deployment, and starts none.
+                values["MigrateMachineArn"] = self.machine("migrate", seconds, DeployMachineArn="nobody")
+            if name == "migrate" and "DeployMachineArn" not in substituted:
+                values["DeployMachineArn"] = self.machine("deploy", seconds)
             values.update(substituted)
             text = json.dumps(whole)
             for variable, value in values.items():

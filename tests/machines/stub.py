@@ -48,8 +48,15 @@ def step_of(event: Mapping[str, Any]) -> str:
 
 
 def called(event: Mapping[str, Any]) -> str:
-    """`Acquire`; `Start api` or `Start api back`; `Report api`; `Smoke api`: what an answer is written down under."""
-    words = [step_of(event), event.get("service"), event.get("image")]
+    """`Acquire`; `Start api` or `Start api back`; `Report api`; `Smoke api`; `RunTask Verify`: what an answer is
+    written down under. The image of a migration is more than a name."""
+    image = event.get("image")
+    words = [
+        step_of(event),
+        event.get("service"),
+        image if isinstance(image, str) else None,
+        event.get("purpose"),
+    ]
     words += ["back"] if step_of(event) == "Start" and event.get("direction") == "Revert" else []
     return " ".join(word for word in words if word)
 

@@ -15,6 +15,7 @@ from tests.machines.build_cases import BUILDS
 from tests.machines.case import Case, Ending
 from tests.machines.deploy_cases import DEPLOY
 from tests.machines.deploy_catches import DEPLOY_CAUGHT
+from tests.machines.migrate_cases import MIGRATE, MIGRATE_FIRST
 from tests.machines.roll_cases import ROLL
 from tests.machines.rollback_cases import ROLLBACK
 from tests.machines.safety_cases import SAFETY
@@ -23,7 +24,7 @@ from tests.template.walking import flow_of
 
 pytestmark = pytest.mark.emulator
 
-CASES = [*DEPLOY, *DEPLOY_CAUGHT, *SAFETY, *ROLLBACK, *ROLL, *BUILDS]
+CASES = [*DEPLOY, *DEPLOY_CAUGHT, *SAFETY, *ROLLBACK, *ROLL, *BUILDS, *MIGRATE, *MIGRATE_FIRST]
 
 
 def ending(described: dict[str, Any]) -> Ending:
@@ -32,10 +33,13 @@ def ending(described: dict[str, Any]) -> Ending:
 
 
 def told(run: Run, machine: str) -> tuple[str, str]:
-    """The error that the step behind a Catch hears of: of a roll or an image's build the reason, of a run its name and
-    cause; else the reason that the execution ends with."""
+    """The error that the step behind a Catch hears of: of a roll, a migration or an image's build the reason, of a run
+    its name and cause; else the reason that the execution ends with."""
     if machine in ("roll", "build") and "Report api" in run.called:
         reason = run.payload("Report api")["reason"]
+        return reason, reason
+    if machine == "migrate" and "Record" in run.called:
+        reason = run.payload("Record", -1)["reason"]
         return reason, reason
     if "Fail" in run.called:
         error = run.payload("Fail")["error"]

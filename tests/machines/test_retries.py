@@ -10,12 +10,13 @@ import pytest
 from tests.machines.build_cases import BUILDS
 from tests.machines.case import Case, Json, ended, planned, raises, recorded
 from tests.machines.deploy_cases import CLEAN, DEPLOY, PLAN
+from tests.machines.migrate_cases import MIGRATE
 from tests.machines.roll_cases import ROLL
 from tests.machines.rollback_cases import ROLLBACK
 from tests.machines.safety_cases import SAFETY
 from tests.machines.stage import MACHINES, Stage, definition
 from tests.machines.test_paths import ending
-from tests.template.walking import flow_of
+from tests.template.walking import flow_of, step_of
 
 pytestmark = pytest.mark.emulator
 
@@ -45,8 +46,18 @@ THROWN_AT: dict[tuple[str, str], list[str]] = {
     ("roll", "it is asked, and is healthy"): ["Smoke api"],
     ("build", "the only image fails"): ["Select", "Start api", "Report api", "Fail"],
     ("build", "an image that is scanned"): ["AwaitScans", "Publish"],
+    ("migrate", "SQL files, in two invocations, behind a snapshot"): [
+        "Prepare",
+        "AwaitSnapshot",
+        "Check",
+        "Migrate",
+        "Verify",
+        "Record",
+    ],
+    ("migrate", "it takes too long, its statements are terminated"): ["StopTask", "Terminate"],
+    ("migrate", "a command, verified by another, no credential"): ["RunTask Migrate", "RunTask Verify"],
 }
-CASES = {(case.machine, case.name): case for case in (*DEPLOY, *SAFETY, *ROLLBACK, *ROLL, *BUILDS)}
+CASES = {(case.machine, case.name): case for case in (*DEPLOY, *SAFETY, *ROLLBACK, *ROLL, *BUILDS, *MIGRATE)}
 
 
 def thrown_at(case: Case, calls: list[str], error: Json) -> Case:
@@ -71,7 +82,7 @@ def test_a_transient_error_changes_nothing_but_the_calls(
 @pytest.mark.parametrize("machine", MACHINES)
 def test_every_call_that_is_retried_is_thrown_at(machine: str) -> None:
     retried = {
-        state["Arguments"]["Payload"].get("step", "Smoke")
+        step_of(state) or "Smoke"
         for flow in flow_of(machine, definition(machine)).all()
         for state in flow.states.values()
         if "lambda:invoke" in state.get("Resource", "") and "Retry" in state
