@@ -16,8 +16,8 @@ from tests.support.postgres import (  # noqa: F401 -- hooks of pytest
 
 
 @pytest.fixture(scope="session", params=postgres.VERSIONS, ids=lambda version: f"postgresql-{version}")
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with postgres.running(request.param, tmp_path_factory.mktemp("server")) as running:
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    with postgres.running(request.param) as running:
         yield running
 
 

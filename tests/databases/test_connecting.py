@@ -73,13 +73,9 @@ def authority() -> Authority:
 
 
 @pytest.fixture(scope="module", params=[DEBIAN], ids=["postgresql-15"])
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, authority: Authority
-) -> Iterator[Server]:
+def server(request: pytest.FixtureRequest, authority: Authority) -> Iterator[Server]:
     """With TLS, and for those who do not ask for it without."""
-    with postgres.running(
-        request.param, tmp_path_factory.mktemp("tls"), authority.files, ssl="on"
-    ) as running:
+    with postgres.running(request.param, authority.files, ssl="on") as running:
         yield running
 
 
@@ -133,11 +129,9 @@ def test_another_host_name(shop: Shop, authority: Authority) -> None:
     assert message == "the database's certificate is not trusted: it is for another host"
 
 
-def test_a_server_without_tls(
-    shop: Shop, authority: Authority, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_a_server_without_tls(authority: Authority) -> None:
     """No fallback: guards the answer `N` in `_secured`."""
-    with postgres.running(DEBIAN, tmp_path_factory.mktemp("plain")) as plain:
+    with postgres.running(DEBIAN) as plain:
         assert (
             refusal(plain.secret("postgres", host="localhost", ca=authority.pem))
             == "the database offers no TLS"

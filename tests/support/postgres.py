@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -149,15 +150,26 @@ class Server:
 
 
 @contextmanager
-def running(
-    version: int, folder: Path, files: Mapping[str, str] | None = None, **settings: str
-) -> Iterator[Server]:
-    """A server with the roles `migrator` and `app`; `settings` are of postgresql.conf, `files` are put beside it."""
+def running(version: int, files: Mapping[str, str] | None = None, **settings: str) -> Iterator[Server]:
+    """A server with the roles `migrator` and `app`; `settings` are of postgresql.conf, `files` are put beside it.
+
+    Its folder is not under pytest's, which are for one user alone, and which every other run of pytest makes so again.
+    """
     where = binaries(version)
     if where is None:
         raise LookupError(f"PostgreSQL {version} is not installed")
-    folder.mkdir(parents=True, exist_ok=True)
-    _hand_over(folder)
+    with tempfile.TemporaryDirectory(prefix="tidegate-postgres-", ignore_cleanup_errors=True) as made:
+        folder = Path(made)
+        if os.geteuid() == 0:
+            shutil.chown(folder, _SERVICE_USER)
+        with _served(where, version, folder, files or {}, settings) as server:
+            yield server
+
+
+@contextmanager
+def _served(
+    where: Path, version: int, folder: Path, files: Mapping[str, str], settings: Mapping[str, str]
+) -> Iterator[Server]:
     data = folder / "data"
     password = folder / "password"
     password.write_text(PASSWORD)
@@ -169,10 +181,12 @@ def running(
             *("--encoding", "UTF8", "--locale", "C", "--no-sync", "--no-instructions"),
         ]
     )
-    for name, content in (files or {}).items():
+    for name, content in files.items():
         _place(data / name, content)
     port = free_port()
-    options = _FAST | {"port": str(port), "listen_addresses": HOST, "unix_socket_directories": ""} | settings
+    options = (
+        _FAST | {"port": str(port), "listen_addresses": HOST, "unix_socket_directories": ""} | dict(settings)
+    )
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [
@@ -199,7 +213,6 @@ def running(
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGQUIT)
             process.wait(20)
-        shutil.rmtree(data, ignore_errors=True)
 
 
 def _make_roles(server: Server) -> None:
@@ -221,16 +234,6 @@ def _answers(server: Server) -> bool:
 
 def _as_service_user() -> dict[str, Any]:
     return {"user": _SERVICE_USER, "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
-
-
-def _hand_over(folder: Path) -> None:
-    """pytest's own folders are for its user alone."""
-    if os.geteuid() != 0:
-        return
-    shutil.chown(folder, _SERVICE_USER)
-    for parent in folder.parents:
-        if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o011)
 
 
 def _place(path: Path, content: str) -> None:
