@@ -8,6 +8,7 @@ from tidegate_local import engine
 from tests.docker.orchestrator import Orchestrator, running_orchestrator
 from tests.docker.shop import CLUSTER, Images, Shop, new_name
 from tests.support.embedded import Cloud, running_cloud
+from tests.support.mariadb import pytest_collection_modifyitems  # noqa: F401 -- a hook of pytest
 
 
 @pytest.fixture(scope="session")
