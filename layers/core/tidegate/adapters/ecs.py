@@ -16,6 +16,7 @@ from tidegate.ports import NO_CAPACITY, OneOff, StoppedTask, TaskDefinition
 
 if TYPE_CHECKING:
     from mypy_boto3_ecs import ECSClient
+    from mypy_boto3_ecs.type_defs import ServiceTypeDef
 
 SERVICES_AT_ONCE = 10  # DescribeServices: "a maximum of 10"
 TASKS_AT_ONCE = 100  # DescribeTasks, and ListTasks' page
@@ -124,16 +125,7 @@ class EcsContainers:
 
     def run_task(self, wanted: OneOff) -> str:
         """Where and on what a task runs is the service's own to say: RunTask is given what DescribeServices tells."""
-        with asking("ecs:DescribeServices"):
-            try:
-                answer = self._client().describe_services(cluster=wanted.cluster, services=[wanted.service])
-            except ClientError as error:
-                if code_of(error) in _MISSING:
-                    raise NotFoundError(f"there is no cluster {wanted.cluster}") from error
-                raise
-        service = next((one for one in answer["services"] if one.get("status") == "ACTIVE"), None)
-        if service is None:
-            raise NotFoundError(f"there is no active service {wanted.service} in {wanted.cluster}")
+        service = self._active(wanted.cluster, wanted.service)
         request: dict[str, Any] = {
             "cluster": wanted.cluster,
             "taskDefinition": wanted.task_definition,
@@ -163,7 +155,14 @@ class EcsContainers:
             request["launchType"] = service["launchType"]
         action = "ecs:RunTask"
         with asking(action):
-            started = self._client().run_task(**request)
+            try:
+                started = self._client().run_task(**request)
+            except ClientError as error:
+                # The service's network or capacity has changed since a first attempt, whose token this is.
+                response: Mapping[str, Any] = error.response
+                if code_of(error) == "ConflictException" and response.get("resourceIds"):
+                    return str(response["resourceIds"][0])
+                raise
         if started["tasks"]:
             return str(started["tasks"][0]["taskArn"])
         reasons = ", ".join(failure.get("reason", "") for failure in started.get("failures", []))
@@ -172,6 +171,19 @@ class EcsContainers:
         if any(word in reasons for word in ("MISSING", "ATTRIBUTE", "LOCATION")):
             raise OutsideError(f"{action}: ECS refused: {reasons}")
         raise TransientError(f"{action}: no capacity: {reasons or 'ECS started no task'}", code=NO_CAPACITY)
+
+    def _active(self, cluster: str, name: str) -> ServiceTypeDef:
+        with asking("ecs:DescribeServices"):
+            try:
+                answer = self._client().describe_services(cluster=cluster, services=[name])
+            except ClientError as error:
+                if code_of(error) in _MISSING:
+                    raise NotFoundError(f"there is no cluster {cluster}") from error
+                raise
+        service = next((one for one in answer["services"] if one.get("status") == "ACTIVE"), None)
+        if service is None:
+            raise NotFoundError(f"there is no active service {name} in {cluster}")
+        return service
 
     def task(self, cluster: str, arn: str) -> StoppedTask | None:
         with asking("ecs:DescribeTasks"):

@@ -174,14 +174,16 @@ class Migrating:
 
     def _started(self, run_: MigrationRun, purpose: Purpose) -> str:
         """ARN of the task: of the one that ECS started before, where its answer was lost."""
-        if run_.asking != purpose.value:
+        first = run_.asking != purpose.value
+        if first:
             run_ = replace(run_, asking=purpose.value)
             self._schemas.save_run(self._deployment, run_, fence=self._fence)
         insist_on_lock(self._ports, self._deployment, self._fence)
         try:
             arn = self._ports.containers.run_task(self._one_off(run_, purpose))
         except TidegateError as error:
-            if not isinstance(error, TransientError) or error.code == NO_CAPACITY:
+            refused = first and not isinstance(error, TransientError)
+            if refused or error.code == NO_CAPACITY:
                 # ECS said no, which is an answer: there is no task.
                 self._schemas.save_run(self._deployment, replace(run_, asking=None), fence=self._fence)
             raise
