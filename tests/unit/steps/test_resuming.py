@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tidegate.domain.errors import OutsideError, TransientError
 from tidegate.ports import Item, Scan
 from tidegate.steps import sweep
-from tidegate.steps.resuming import awaited_build, awaited_scan, by_kind, resume
+from tidegate.steps.resuming import (
+    awaited_build,
+    awaited_scan,
+    awaited_snapshot,
+    awaited_task,
+    by_kind,
+    resume,
+)
 
 from tests.unit.steps.building import PROJECT, Yard, environment
-from tests.unit.steps.conftest import REPOSITORY, Answer, digest
+from tests.unit.steps.conftest import REPOSITORY, Answer, Shop, digest
 
 
 @pytest.fixture
@@ -168,3 +177,112 @@ class TestThreeKindsAtOnce:
         with pytest.raises(sweep.SweepError, match="AccessDenied"):
             sweep.run({}, busy.world.ports)
         assert [item["awaited"].partition("/")[0] for item in _waiting(busy)] == [left]
+
+
+ARN = "arn:aws:ecs:eu-west-1:123456789012:task/shop-cluster/0123"
+
+
+def test_names_of_what_a_migration_waits_for() -> None:
+    assert awaited_task(ARN) == "ecs-task/0123"
+    assert awaited_snapshot("cluster", "before") == "snapshot/cluster/before"
+
+
+class TestAMigration:
+    """Its task and its snapshot: what ECS and RDS say when they are asked, whoever asks."""
+
+    @pytest.fixture
+    def shop(self, shop: Shop) -> Shop:
+        """Its lock is held, and nothing waits yet."""
+        shop.migrations(service="api", command=["migrate"], snapshot="before")
+        self.planned = shop.release(2)
+        self.fence = shop.acquire(self.planned)
+        shop.migrate(self.planned, "Prepare", self.fence)
+        return shop
+
+    def task(self, shop: Shop) -> str:
+        shop.migrate(self.planned, "RunTask", self.fence, token="task", purpose="Migrate")
+        [arn] = shop.world.containers.one_offs
+        return arn
+
+    def snapshot(self, shop: Shop) -> tuple[str, str]:
+        shop.migrate(self.planned, "AwaitSnapshot", self.fence, token="snapshot")
+        [known] = shop.world.backups.snapshots
+        return known
+
+    def test_a_task_that_runs_is_left_waiting(self, shop: Shop) -> None:
+        self.task(shop)
+        assert shop.resume() == 0
+        assert "task" not in shop.answers
+
+    @pytest.mark.parametrize(
+        ("end", "outcome", "reason"),
+        [
+            ({"exit_code": 0}, "Exited", ""),
+            ({"exit_code": 1}, "Failed", "container app exited with code 1"),
+            (
+                {"exit_code": None, "stop_code": "TaskFailedToStart", "reason": "CannotPullContainerError"},
+                "Failed",
+                "CannotPullContainerError",
+            ),
+            ({"exit_code": None, "reason": ""}, "Failed", "its container never ran"),
+        ],
+    )
+    def test_a_task_went_well_only_with_code_0(
+        self, shop: Shop, end: dict[str, Any], outcome: str, reason: str
+    ) -> None:
+        shop.world.containers.end_task(self.task(shop), **end)
+        assert [shop.resume(), shop.resume()] == [1, 0]
+        assert shop.answers["task"] == {"outcome": outcome, "reason": reason}
+        assert [line.what for line in shop.timeline(self.planned)].count("task ended") == 1
+
+    def test_a_task_that_began_this_moment_need_not_be_listed_yet(self, shop: Shop) -> None:
+        """Guards `_UNLISTED_FOR`: ECS is eventually consistent."""
+        self.task(shop)
+        shop.world.containers.ended.clear()
+        assert shop.resume() == 0
+        shop.world.clock.advance(121)
+        assert shop.resume() == 1
+        assert shop.answers["task"]["outcome"] == "Failed"
+        assert "how it ended is not known" in shop.answers["task"]["reason"]
+
+    def test_a_snapshot_that_is_being_made_is_left_waiting(self, shop: Shop) -> None:
+        self.snapshot(shop)
+        shop.world.clock.advance(3600)
+        assert shop.resume() == 0
+
+    @pytest.mark.parametrize(("status", "outcome"), [("available", "Made"), ("failed", "Failed")])
+    def test_a_snapshot_is_answered_once(self, shop: Shop, status: str, outcome: str) -> None:
+        shop.world.backups.snapshots[self.snapshot(shop)] = status
+        assert [shop.resume(), shop.resume()] == [1, 0]
+        assert shop.answers["snapshot"]["outcome"] == outcome
+
+    def test_a_snapshot_that_somebody_deleted_fails_once_it_would_be_listed(self, shop: Shop) -> None:
+        del shop.world.backups.snapshots[self.snapshot(shop)]
+        assert shop.resume() == 0
+        shop.world.clock.advance(121)
+        assert shop.resume() == 1
+        assert shop.answers["snapshot"]["reason"].endswith("is gone")
+
+    def test_a_sweep_makes_up_for_every_event(self, shop: Shop) -> None:
+        """Row 5."""
+        shop.world.backups.snapshots[self.snapshot(shop)] = "available"
+        shop.world.containers.end_task(self.task(shop))
+        assert sweep.run({}, shop.world.ports)["resumed"] == 2
+        assert shop.answers["snapshot"]["outcome"] == "Made"
+        assert shop.answers["task"]["outcome"] == "Exited"
+
+    @pytest.mark.parametrize("lost", ["fails", "loses"])
+    @pytest.mark.parametrize(
+        ("fake", "method"), [("containers", "task"), ("executions", "succeed"), ("store", "transact")]
+    )
+    def test_a_crash_at_any_call_is_mended_by_the_next_look(
+        self, shop: Shop, fake: str, method: str, lost: str
+    ) -> None:
+        """Row 7."""
+        shop.world.containers.end_task(self.task(shop))
+        getattr(getattr(shop.world, fake), lost)(method)
+        with pytest.raises(TransientError):
+            shop.resume()
+        shop.resume()
+        assert shop.answers["task"]["outcome"] == "Exited"
+        assert [item for item in shop.ledger.open_items() if item["type"] == "token"] == []
