@@ -15,12 +15,10 @@ from tests.support.mariadb import (  # noqa: F401 -- hooks of pytest
 
 
 @pytest.fixture(scope="session")
-def postgres(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[postgres_server.Server]:
+def postgres(request: pytest.FixtureRequest) -> Iterator[postgres_server.Server]:
     """The newest, which comes with a wheel, unless a test names its version."""
     version = getattr(request, "param", postgres_server.VERSIONS[-1])
-    with postgres_server.running(version, tmp_path_factory.mktemp("postgres")) as server:
+    with postgres_server.running(version) as server:
         yield server
 
 

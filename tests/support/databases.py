@@ -27,8 +27,8 @@ class FakeSession:
 
 
 class FakeDatabases(Scripted):
-    """`answers` are pairs of a part of a statement and what it gives: rows, an error, or `Turns` of
-    these that are used up one at a time, the last for ever. A statement that no part is in gives no rows."""
+    """`answers` are pairs of a part of a statement and what it gives: rows, an error, what makes either, or `Turns`
+    of these that are used up one at a time, the last for ever. A statement that no part is in gives no rows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,6 +55,8 @@ class FakeDatabases(Scripted):
     def _given(self, given: Any) -> Rows:
         if isinstance(given, Turns):
             given = given.pop(0) if len(given) > 1 else given[0]
+        if callable(given):
+            given = given()
         if isinstance(given, Exception):
             raise given
         rows: Rows = given

@@ -304,7 +304,9 @@ class Applying:
             return StoppedError("", more=True)
         reason = redacted(f"{shown}: {error}")
         if late and self._time.goes_on:
-            reason += f"; runner sql has {LONGEST_SECONDS:.0f} s for a statement, runner task as long as it takes"
+            reason += (
+                f"; runner sql has {LONGEST_SECONDS:.0f} s for a statement, runner task as long as it takes"
+            )
         if error.code == LOCK_NOT_AVAILABLE:
             reason += f"; tried {TRIES} times at most, {self._request.lock_timeout:g} s each"
         return StoppedError(reason)
