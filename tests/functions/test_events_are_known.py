@@ -12,8 +12,9 @@ from ministack.services import eventbridge
 from tidegate.domain.outcome import Outcome
 from tidegate.runtime.settings import STACK
 
+from tests.machines.migrate_cases import SQL
 from tests.template.loading import ROOT, Stack, load, referred
-from tests.template.walking import RUN, called, flow_of, tasks
+from tests.template.walking import RUN, called, flow_of, keys_of, step_of, tasks
 
 EVENTS = ROOT / "events"
 FILES = sorted(EVENTS.glob("*/*.json"))
@@ -35,6 +36,9 @@ DETAIL = {
 # A build is of no environment and no deployment, but of images.
 OF_A_BUILD = {"Build Failed": {"build", "images"}}
 
+# What a payload that an expression makes has of the plan: `Migrating._prepared` of `steps/run_migration.py`, "sql".
+OF_THE_PLAN = frozenset(SQL)
+
 
 def read(path: Path) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(path.read_text())
@@ -54,8 +58,8 @@ def payloads(stack: Stack) -> Iterator[tuple[str, str, frozenset[str]]]:
                 if state["Resource"] != RUN:
                     function = stack.functions()[referred(substituted[called(state)]) or ""]
                     name = function["Code"]["S3Key"].removeprefix("functions/")
-                    payload = state["Arguments"]["Payload"]
-                    yield name, payload.get("step", ""), frozenset(payload)
+                    told = OF_THE_PLAN if isinstance(state["Arguments"]["Payload"], str) else frozenset()
+                    yield name, step_of(state) or "", keys_of(state) | told
 
 
 SENT = sorted(set(payloads(load())), key=lambda sent: sent[:2])
@@ -102,6 +106,10 @@ def test_each_rule_lets_one_of_the_events_through() -> None:
         ("ecs_deployment_failed", True),
         ("ecs_deployment_in_progress", False),
         ("ecs_task_stopped_with_exit_code", True),
+        ("ecs_task_of_a_migration", True),
+        ("rds_snapshot_made", True),
+        ("rds_cluster_snapshot_made", True),
+        ("rds_snapshot_of_somebody_else", False),
         ("codebuild_succeeded", True),
         ("codebuild_failed", True),
         ("codebuild_stopped", True),

@@ -10,6 +10,7 @@ from tidegate.ports import Answer
 
 from tests.functions.build_rows import BUILD_ROWS
 from tests.functions.invoking import FUNCTIONS, invoke
+from tests.functions.migration_rows import MIGRATION_ROWS
 from tests.functions.safety_rows import SAFETY_ROWS
 from tests.functions.scene import (
     CANARY,
@@ -300,7 +301,7 @@ ROWS = {
     }.items()
     for case, row in rows.items()
 } | BUILD_ROWS
-ROWS |= SAFETY_ROWS
+ROWS |= SAFETY_ROWS | MIGRATION_ROWS
 
 
 def test_every_file_has_a_row_and_every_function_files() -> None:
