@@ -106,6 +106,14 @@ class TestARestart:
         assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("parse", "data"), [(parse_deploy, {**PLACE, "commit": "c1"}), (parse_rollback, {**PLACE, "reason": "slow"})]
+)
+def test_an_execution_that_starts_another_may_name_itself(parse: Parse, data: dict[str, Any]) -> None:
+    named = {**data, "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": "arn:aws:states:::execution:migrate:one"}
+    assert parse(named) == parse(data)
+
+
 def test_the_order_of_a_push_is_a_ulid() -> None:
     request = parse_deploy({**PLACE, "commit": "c1", "order": DEPLOYMENT, "trigger": "event"})
     assert isinstance(request, DeployRequest)

@@ -19,6 +19,9 @@ _TEXT_LIMIT = 1024
 # JSON may hold half of a surrogate pair ("\ud800"), which is no character: it has no hash and no place in the table.
 HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 EVENT_TRIGGER = "event"
+# An execution that starts another names itself so in its input (Step Functions developer guide, "Start workflow
+# executions from a task state"): the console links them by it.
+STARTED_BY = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Fields:
             raise BadInputError(
                 "the input is not a JSON object", field="input", hint='start with {"system": …}'
             )
-        unknown = sorted(str(key) for key in data if key not in known)
+        unknown = sorted(str(key) for key in data if key not in known and key != STARTED_BY)
         if unknown:
             raise BadInputError(
                 f"unknown field {_shown(unknown[0])!r}",
