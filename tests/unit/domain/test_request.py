@@ -107,7 +107,8 @@ class TestARestart:
 
 
 @pytest.mark.parametrize(
-    ("parse", "data"), [(parse_deploy, {**PLACE, "commit": "c1"}), (parse_rollback, {**PLACE, "reason": "slow"})]
+    ("parse", "data"),
+    [(parse_deploy, {**PLACE, "commit": "c1"}), (parse_rollback, {**PLACE, "reason": "slow"})],
 )
 def test_an_execution_that_starts_another_may_name_itself(parse: Parse, data: dict[str, Any]) -> None:
     named = {**data, "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": "arn:aws:states:::execution:migrate:one"}

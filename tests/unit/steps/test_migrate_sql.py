@@ -94,7 +94,7 @@ def test_a_file_runs_with_its_row() -> None:
         "COMMIT",
     ]
     assert there.databases.calls == [
-        ("connect", ("shop/production/database", "verify-full", f"tidegate-migrate-{DEPLOYMENT}", 30.0))
+        ("connect", ("shop/production/database", "verify-full", f"tidegate-waits-{DEPLOYMENT}", 30.0))
     ]
 
 
@@ -109,10 +109,10 @@ def test_the_limits_are_set_before_each_file() -> None:
 def test_a_server_that_does_not_know_a_limit_goes_without() -> None:
     there = world(_1_a="SELECT 1")
     unknown = refused("42704", "unrecognized configuration parameter")
-    first(there, "set_config(:name, :value", Turns([[], [], [], unknown, []]))
+    first(there, "set_config(:name, :value", Turns([[], [], [], [], unknown, []]))
     assert asked(there)["outcome"] == "Migrated"
     there = world(_1_a="SELECT 1")
-    first(there, "set_config(:name, :value", Turns([unknown, []]))
+    first(there, "set_config(:name, :value", Turns([[], unknown, []]))
     assert asked(there)["outcome"] == "Failed"
 
 

@@ -106,6 +106,8 @@ class Applying:
     def set_limits(self) -> None:
         """Back to what the role has, and its limits on top: a file may have set anything for the session."""
         self._session.run("RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL")
+        # It has a waiter's name again; the lock, by which other runs know it, is not lost with a setting.
+        self._set("application_name", self._request.migrator)
         statement = min(self._request.statement_timeout, max(1.0, self._time.left))
         for name, seconds in (
             ("lock_timeout", self._request.lock_timeout),

@@ -37,7 +37,7 @@ def migrated(request: SqlMigration, ports: Ports) -> Mapping[str, Any]:
     """The answer of the step. Raises what `run` says."""
     began = ports.clock.now()
     files = release_files(request, ports)
-    session = ports.databases.connect(request.secret, request.tls, request.migrator, PATIENCE_SECONDS)
+    session = ports.databases.connect(request.secret, request.tls, request.waiter, PATIENCE_SECONDS)
     try:
         return _in_line(request, ports, session, files, began)
     finally:
@@ -65,7 +65,6 @@ def _in_line(
     request: SqlMigration, ports: Ports, session: Session, files: tuple[MigrationFile, ...], began: datetime
 ) -> Mapping[str, Any]:
     state = DatabaseState(session)
-    session.query("SELECT set_config('application_name', :name, false)", name=request.waiter)
     end_backends(session, ports, lambda: state.own_backends(request.migrator, request.waiter), GONE_SECONDS)
     holder = _wait(request, ports, session, state, began)
     if holder is not None:
