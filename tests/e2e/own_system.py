@@ -13,6 +13,9 @@ from tests.support.waiting import wait_until
 
 SETTLES_SECONDS = 60.0
 _BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
+# A service of the network mode awsvpc has one; a one-off task takes it over.
+SUBNET, GROUP = "subnet-0123456789abcdef0", "sg-0123456789abcdef0"
+_NETWORK = {"awsvpcConfiguration": {"subnets": [SUBNET], "securityGroups": [GROUP]}}
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class OwnSystem:
                 launchType="FARGATE",
                 desiredCount=1,
                 deploymentConfiguration=_BREAKER,
+                networkConfiguration=_NETWORK,
             )
         production = self.manifest["environments"]["production"]
         place = {
@@ -162,6 +166,7 @@ class OwnSystem:
             launchType="FARGATE",
             desiredCount=service.desired,
             deploymentConfiguration=_BREAKER,
+            networkConfiguration=_NETWORK,
         )
 
     def _role(self) -> str:

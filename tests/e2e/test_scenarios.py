@@ -7,6 +7,7 @@ import pytest
 from tests.e2e import (
     build_scenarios,
     gate_scenarios,
+    migration_scenarios,
     rare_scenarios,
     scan_scenarios,
     scenarios,
@@ -17,6 +18,7 @@ from tests.e2e.support import SampleCloud
 pytestmark = pytest.mark.emulator
 assert build_scenarios
 assert gate_scenarios
+assert migration_scenarios
 assert rare_scenarios
 assert scan_scenarios
 assert webhook_scenarios  # importing them adds their stories to the others

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from tests.e2e import build_scenarios, gate_scenarios, rare_scenarios, scan_scenarios, webhook_scenarios
+from tests.e2e import (
+    build_scenarios,
+    gate_scenarios,
+    migration_scenarios,
+    rare_scenarios,
+    scan_scenarios,
+    webhook_scenarios,
+)
 from tests.e2e.scenarios import SCENARIOS
 from tests.iam.permissions import Pair
 
@@ -66,11 +73,36 @@ LIKELY = {
     ("sweep", "states:StartExecution"): "a_stopped_run_is_reverted",
     ("sweep", "events:PutEvents"): rare_scenarios.a_run_that_dies_again_and_again_is_given_up.__name__,
 }
+_BY_A_TASK = migration_scenarios.a_task_migrates_before_the_first_wave.__name__
+_BY_FILES = migration_scenarios.sql_files_run_before_the_first_wave.__name__
+_TOO_LONG = migration_scenarios.a_migration_that_takes_too_long_is_stopped.__name__
+_SNAPSHOT = migration_scenarios.a_snapshot_is_made_first.__name__
+LIKELY |= {
+    ("run_migration", "ecs:StopTask"): _TOO_LONG,
+    ("run_migration", "logs:GetLogEvents"): _TOO_LONG,
+    ("run_migration", "rds:DescribeDBInstances"): _SNAPSHOT,
+    ("run_migration", "rds:DescribeDBClusters"): _SNAPSHOT,
+    ("run_migration", "rds:DescribeDBSnapshots"): _SNAPSHOT,
+    ("run_migration", "rds:DescribeDBClusterSnapshots"): _SNAPSHOT,
+    ("run_migration", "rds:CreateDBSnapshot"): _SNAPSHOT,
+    ("run_migration", "rds:CreateDBClusterSnapshot"): _SNAPSHOT,
+    ("run_migration", "rds:AddTagsToResource"): _SNAPSHOT,
+    ("plan_release", "ecr:BatchGetImage"): _BY_FILES,
+    ("plan_release", "ecr:GetDownloadUrlForLayer"): _BY_FILES,
+    ("wake", "ecs:DescribeTasks"): _BY_A_TASK,
+    ("wake", "rds:DescribeDBSnapshots"): _SNAPSHOT,
+    ("wake", "rds:DescribeDBClusterSnapshots"): _SNAPSHOT,
+    ("sweep", "ecs:DescribeTasks"): _TOO_LONG,
+    ("sweep", "rds:DescribeDBSnapshots"): _SNAPSHOT,
+    ("sweep", "rds:DescribeDBClusterSnapshots"): _SNAPSHOT,
+}
 OTHERWISE = {
     "build_images": build_scenarios.a_push_is_built_and_released.__name__,
     "publish_images": build_scenarios.a_push_is_built_and_released.__name__,
     "sweep": "a_lost_event_is_made_good_by_the_sweep",
     "control": gate_scenarios.somebody_elses_approval_lets_a_release_out.__name__,
+    "run_migration": _BY_A_TASK,
+    "migrate_sql": _BY_FILES,
     "smoke": gate_scenarios.a_smoke_check_that_fails_takes_the_whole_release_back.__name__,
     "webhook": webhook_scenarios.a_push_that_github_signed_is_heard.__name__,
 }
