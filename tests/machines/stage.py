@@ -32,7 +32,7 @@ STEPS = {
     "RecordArn": "Succeed BeginCompensation Fail Conclude",
     "BuildImagesArn": "Select Start Report",
     "PublishImagesArn": "AwaitScans Publish Fail",
-    "RunMigrationArn": "Prepare AwaitSnapshot RunTask StopTask Record",
+    "RunMigrationArn": "Prepare AwaitSnapshot GoOn RunTask StopTask Record",
     "MigrateSqlArn": "Check Migrate Verify Terminate",
 }
 # What a machine waits for, each in seconds.
