@@ -28,8 +28,7 @@ def test_the_password_is_nowhere_but_in_its_secret(cloud: SampleCloud) -> None:
     """After SQL that succeeds, SQL that fails half-way, a database that refuses the login, and a task: in no history of
     an execution, no log stream, no event or notice, no item of a table, no task or its definition.
 
-    Red where `PostgresDatabases.connect` (adapters/postgres.py) raises what the driver says, or `migrate_sql` logs its
-    credential.
+    Red where `_connection` (adapters/postgres.py) says with what it was refused.
     """
     with heard(cloud) as queue:
         shop, database = Migrating.of_files(cloud, "secretive")

@@ -144,7 +144,7 @@ def test_row_09_a_function_that_lambda_ends_at_each_step(cloud: SampleCloud) -> 
 def test_row_09_and_13_lambda_ends_the_function_that_stops_the_task(cloud: SampleCloud) -> None:
     """Lambda time-out at StopTask, of a task that took too long: asked to stop again, and waited for.
 
-    Red where "Sandbox.Timedout" is not in the Retry of StopTask: its end would be recorded as unknown, FailedDirty.
+    Red where "Sandbox.Timedout" is not in the Retry of StopTask: the task lives on, and so does the lock.
     """
     shop = Migrating.of_command(cloud, "unstopped", timeout="5s")
     before, rollouts = shop.system.digests(), shop.rollouts()
@@ -192,7 +192,7 @@ def test_row_10_throttled_for_ever_it_is_given_up(cloud: SampleCloud) -> None:
     """Throttling on RunTask that does not end: back-off, then compensation, never a hang. Nobody knows whether a task
     runs: it is looked for before the lock is free.
 
-    Red where RunTask of `migrate` has no Catch: its execution fails, and the deployment cannot say why.
+    Red where "TransientError" is not in the Retry of RunTask (statemachines/migrate.asl.json): given up at once.
     """
     shop = Migrating.of_command(cloud, "refused")
     before, rollouts = shop.system.digests(), shop.rollouts()
