@@ -249,6 +249,7 @@ class TestTheTask:
 
     def test_shares_its_revision_with_the_roll_of_its_service(self, migration: Migration) -> None:
         migration.start()
+        migration.shop.migrate(migration.planned, "Record", migration.fence, outcome="Migrated", reason="")
         migration.shop.roll(migration.planned, "api", migration.fence)
         [one] = migration.shop.world.containers.one_offs.values()
         primary = migration.shop.world.containers.service("shop-api").primary
