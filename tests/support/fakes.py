@@ -20,6 +20,7 @@ from tests.support.lookups import (
     FakeWebhookSecrets,
 )
 from tests.support.orchestration import FakeBus, FakeExecutions, FakeMetrics
+from tests.support.schedules import FakeSchedules
 from tests.support.store import FakeStore
 from tests.support.web import FakeWeb
 
@@ -36,6 +37,7 @@ __all__ = [
     "FakeMetrics",
     "FakeReferences",
     "FakeRegistry",
+    "FakeSchedules",
     "FakeService",
     "FakeSources",
     "FakeStore",
@@ -60,6 +62,7 @@ class World:
     webhook_secrets: FakeWebhookSecrets = field(default_factory=FakeWebhookSecrets)
     databases: FakeDatabases = field(default_factory=FakeDatabases)
     backups: FakeBackups = field(default_factory=FakeBackups)
+    schedules: FakeSchedules = field(default_factory=FakeSchedules)
     builds: FakeBuilds = field(init=False)
     containers: FakeContainers = field(init=False)
     executions: FakeExecutions = field(init=False)
@@ -91,4 +94,5 @@ class World:
             web=self.web,
             databases=self.databases,
             backups=self.backups,
+            schedules=self.schedules,
         )

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from tidegate.domain.build import BuildRun
 from tidegate.domain.credentials import Credential
 from tidegate.domain.rollout import EcsDeployment, ServiceState
+from tidegate.domain.schedule import Schedule
 
 Item = Mapping[str, Any]
 
@@ -562,6 +563,21 @@ class Secrets(Protocol):
         """A new one, of letters and digits."""
 
 
+class Schedules(Protocol):
+    """Amazon EventBridge Scheduler: what starts rotations at their time."""
+
+    def of(self, system: str, environment: str) -> Mapping[str, Schedule]:
+        """Those of one environment by name, as they are now: a name that is not the schedule's own is one that somebody
+        has changed. Raises NotFoundError where this installation has no group for them."""
+
+    def put(self, schedule: Schedule) -> bool:
+        """Make it, or make the one of its name what it says; False where it is that already, whenever that begins.
+        Raises NotFoundError as `of` does."""
+
+    def remove(self, name: str) -> None:
+        """Nothing happens where there is none of this name."""
+
+
 class Metrics(Protocol):
     def count(self, name: str, value: float = 1, unit: str = "Count", **dimensions: str) -> None: ...
 
@@ -589,3 +605,4 @@ class Ports:
     backups: Backups
     logins: Logins
     secrets: Secrets
+    schedules: Schedules

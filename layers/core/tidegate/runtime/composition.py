@@ -22,6 +22,7 @@ from tidegate.adapters.postgres import PostgresDatabases
 from tidegate.adapters.rds import RdsBackups
 from tidegate.adapters.references import AwsReferences
 from tidegate.adapters.registry import SsmRegistry
+from tidegate.adapters.scheduler import SchedulerSchedules, Target
 from tidegate.adapters.stepfunctions import StepFunctions
 from tidegate.adapters.webhook_secrets import SecretsManagerWebhookSecrets
 from tidegate.ports import Metrics, Ports
@@ -80,6 +81,11 @@ def compose(settings: Settings, metrics: Metrics, clients: Clients) -> Ports:
         web=HttpWeb(),
         databases=PostgresDatabases(lambda region: clients.client("secretsmanager", region)),
         backups=RdsBackups(lambda: clients.client("rds")),
+        schedules=SchedulerSchedules(
+            lambda: clients.client("scheduler"),
+            settings.stack,
+            lambda: Target.of(settings.stack, clients.partition, clients.region, clients.account),
+        ),
     )
 
 
