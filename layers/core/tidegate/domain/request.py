@@ -17,6 +17,8 @@ from tidegate.domain.release import parse_release_name
 
 PREVIOUS = "previous"
 MIGRATIONS = "migrations"
+# Secrets Manager API reference, CreateSecret Name.
+_SECRET_LIMIT = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,27 @@ class RollbackRequest:
     actor: str = ""
     trigger: str = "person"
     force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RotateRequest:
+    """`slot` is the moment that a schedule started it for, the same for every attempt of the schedule. `adopt` rotates
+    nothing: `plan` says which statements would prepare a single-user secret, `apply` runs those of the hash
+    `statements`."""
+
+    system: str
+    environment: str
+    secret: str
+    reason: str = ""
+    actor: str = ""
+    trigger: str = "person"
+    slot: str = ""
+    adopt: str | None = None
+    statements: str | None = None
+
+    @property
+    def scheduled(self) -> bool:
+        return bool(self.slot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +230,39 @@ def parse_rollback(data: object) -> RollbackRequest | RecoverRequest:
         fields.note("actor"),
         fields.trigger(),
         fields.flag("force"),
+    )
+
+
+def parse_rotate(data: object) -> RotateRequest | RecoverRequest:
+    fields = Fields(
+        data,
+        {
+            *("system", "environment", "secret", "reason", "actor", "trigger"),
+            *("slot", "adopt", "statements", "recover"),
+        },
+    )
+    system, environment = fields.system(), fields.key("environment")
+    if fields.has("recover"):
+        return RecoverRequest(system, environment, fields.deployment("recover"))
+    adopt = fields.text("adopt") if fields.has("adopt") else None
+    if adopt not in (None, "plan", "apply"):
+        raise BadInputError(f"unknown adopt {adopt!r}", field="adopt", hint="plan or apply")
+    if (adopt == "apply") != fields.has("statements"):
+        raise BadInputError(
+            "the hash of the statements belongs to adopt: apply",
+            field="statements",
+            hint="tidegate secrets adopt prints them, asks, and gives their hash",
+        )
+    return RotateRequest(
+        system,
+        environment,
+        fields.text("secret", _SECRET_LIMIT),
+        fields.note("reason"),
+        fields.note("actor"),
+        fields.trigger(),
+        fields.note("slot"),
+        adopt,
+        fields.text("statements") if fields.has("statements") else None,
     )
 
 

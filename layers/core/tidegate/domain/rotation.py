@@ -7,15 +7,14 @@ no consumer left, and the old one is disabled when every consumer has started ag
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
 ALTERNATING, DUAL_PASSWORD, REGENERATE = "alternating", "dual-password", "regenerate"
 TOKEN = "token"
 PLAIN = "plain"
-# Where a failure report names a service.
-PART = "the rotation"
+_PAYLOAD = ("secret", "kind", "strategy", "admin", "users", "format", "tls", "version", "statements")
 CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
 
 
@@ -51,6 +50,11 @@ class RotationPlan:
             "users": list(self.users),
             "format": self.format if isinstance(self.format, str) else dict(self.format),
         }
+
+    def payload(self) -> dict[str, Any]:
+        """What the function `rotate_secret` is given of it (`domain.secret_rotation`)."""
+        known = self.to_json()
+        return {name: known[name] for name in _PAYLOAD}
 
     @classmethod
     def from_json(cls, item: Mapping[str, Any]) -> RotationPlan:
@@ -109,9 +113,6 @@ class SecretStanding:
     @classmethod
     def from_json(cls, item: Mapping[str, Any]) -> SecretStanding:
         return cls(**{entry.name: item[entry.name] for entry in fields(cls) if entry.name in item})
-
-    def attempted(self, deployment: str, at: str, outcome: str) -> SecretStanding:
-        return replace(self, attempt=deployment, attempt_at=at, attempt_outcome=outcome)
 
 
 PRECHECK: Final = "Precheck"

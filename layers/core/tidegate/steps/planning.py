@@ -67,8 +67,8 @@ def propose_deploy(ports: Ports, request: DeployRequest) -> Proposal:
         plan = replace(plan, services=tuple(_as_it_runs(service) for service in plan.services))
         proposal = replace(proposal, busy=(), differences={})
     else:
-        bake = _watch(ports, "bake", view.settings.bake)
-        plan = replace(plan, bake=bake, guard=_watch(ports, "guard", view.settings.guard))
+        bake = watch(ports, "bake", view.settings.bake)
+        plan = replace(plan, bake=bake, guard=watch(ports, "guard", view.settings.guard))
     return replace(
         proposal,
         plan=plan,
@@ -100,7 +100,7 @@ def _approval(view: EnvironmentView) -> str | None:
     return wanted if isinstance(wanted, str) else wanted.by
 
 
-def _watch(ports: Ports, field: str, wanted: Bake | Guard | None) -> Watch | None:
+def watch(ports: Ports, field: str, wanted: Bake | Guard | None) -> Watch | None:
     """Alarms that ring already would undo the release at once; one that nobody made would never ring."""
     if wanted is None:
         return None
