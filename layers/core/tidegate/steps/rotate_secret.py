@@ -126,35 +126,23 @@ def _test(request: SecretRotation, ports: Ports) -> Answer:
 
 
 def _promote(request: SecretRotation, ports: Ports) -> Answer:
-    version, previous = request.version, request.previous or ""
-    stages = _state(request, ports).stages.get(version, frozenset())
-    if stages.isdisjoint((CURRENT, PENDING)) and _pending_elsewhere(request, ports):
-        return {"outcome": "Moved", "reason": f"somebody else has made another version {PENDING}"}
-    if stages.isdisjoint((CURRENT, PENDING)):
-        # One that was abandoned is not promoted by an invocation that comes late.
+    version, state = request.version, _state(request, ports)
+    if state.stages.get(version, frozenset()).isdisjoint((CURRENT, PENDING)):
+        if state.version_with(PENDING) is not None:
+            return {"outcome": "Moved", "reason": f"somebody else has made another version {PENDING}"}
+        # Not seen yet; or abandoned, and this invocation comes late.
         raise TransientError(f"the new version is not seen as {PENDING}")
     try:
-        ports.secrets.move_current(request.secret, to=version, from_=previous)
+        ports.secrets.move_current(request.secret, to=version, from_=request.previous or "")
     except (MovedError, TransientError) as error:
         state = _state(request, ports)
-        if state.version_with(CURRENT) == version:
-            _drop_label(request, ports, state)
-            return {"outcome": "Promoted", "reason": ""}
-        if isinstance(error, MovedError):
-            return {"outcome": "Moved", "reason": moved(state.version_with(CURRENT))}
-        raise
-    _drop_label(request, ports, _state(request, ports))
+        if state.version_with(CURRENT) != version:
+            if isinstance(error, MovedError):
+                return {"outcome": "Moved", "reason": moved(state.version_with(CURRENT))}
+            raise
+        # Current and pending at once makes Secrets Manager's own rotation believe that one is under way.
+        ports.secrets.drop_pending(request.secret, version)
     return {"outcome": "Promoted", "reason": ""}
-
-
-def _drop_label(request: SecretRotation, ports: Ports, state: SecretState) -> None:
-    """Current and pending at once makes Secrets Manager's own rotation believe that one is under way."""
-    if PENDING in state.stages.get(request.version, frozenset()):
-        ports.secrets.drop_pending(request.secret, request.version)
-
-
-def _pending_elsewhere(request: SecretRotation, ports: Ports) -> bool:
-    return _state(request, ports).version_with(PENDING) not in (None, request.version)
 
 
 def _retire(request: SecretRotation, ports: Ports) -> Answer:
