@@ -453,8 +453,8 @@ class Databases(Protocol):
 
 
 class WrongPasswordError(Exception):
-    """The database refuses this user with this password, or does not let the user log in at all. Only the database's own
-    answer is one: a network that fails, or a server that is not who it should be, says nothing about a password."""
+    """The database refuses this user with this password, or does not let the user log in at all. Only the database's
+    own answer is one: a network that fails, or a server that is not who it should be, says nothing about a password."""
 
 
 class Login(Protocol):
@@ -486,8 +486,8 @@ class Login(Protocol):
         """How many connections a user has, beside this one."""
 
     def adoption(self, user: str, second: str) -> Sequence[str]:
-        """The statements that make `second` stand for `user`: without passwords, each may run twice, and none where it is
-        so already."""
+        """The statements that make `second` stand for `user`: without passwords, each may run twice, and none where it
+        is so already."""
 
     def run(self, statements: Sequence[str]) -> None:
         """Those of `adoption`."""
@@ -502,8 +502,8 @@ class Logins(Protocol):
         """A new connection, over verified TLS unless `tls` is `off`; a server that does not answer is asked again for
         `patience` seconds.
 
-        Raises WrongPasswordError, TransientError when the database never answered, OutsideError for a server that does not
-        prove who it is, offers no TLS, or is of an engine that nobody here speaks.
+        Raises WrongPasswordError, TransientError when the database never answered, OutsideError for a server that does
+        not prove who it is, offers no TLS, or is of an engine that nobody here speaks.
         """
 
 

@@ -63,7 +63,9 @@ class SecretsManagerSecrets:
                     code_of(error) != _MISSING and self.describe(secret) is not None
                 ):
                     raise
-                raise NotFoundError(f"there is no secret {secret}, or it has no value", field="secret") from None
+                raise NotFoundError(
+                    f"there is no secret {secret}, or it has no value", field="secret"
+                ) from None
         return _value(found)
 
     def version(self, secret: str, version: str) -> SecretValue | None:
@@ -80,7 +82,9 @@ class SecretsManagerSecrets:
                     raise
                 if version in state.stages:
                     # Secrets Manager is eventually consistent: one that was just written may be invisible for a moment.
-                    raise TransientError(f"version {version} of {secret} has a label, and no value yet") from None
+                    raise TransientError(
+                        f"version {version} of {secret} has a label, and no value yet"
+                    ) from None
                 return None
         return _value(found)
 

@@ -1,7 +1,7 @@
 """Rotations: what is replaced and how, what a run has done of it, and how a secret stands since.
 
-A rotation never overwrites a credential that somebody uses: the new value goes to a user (or a second password) that has
-no consumer left, and the old one is disabled when every consumer has started again.
+A rotation never overwrites a credential that somebody uses: the new value goes to a user (or a second password) that
+has no consumer left, and the old one is disabled when every consumer has started again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
 ALTERNATING, DUAL_PASSWORD, REGENERATE = "alternating", "dual-password", "regenerate"
-TOKEN = "token"
+TOKEN = "token"  # noqa: S105 -- a kind of secret
 PLAIN = "plain"
 _PAYLOAD = ("secret", "kind", "strategy", "admin", "users", "format", "tls", "version", "statements")
 CURRENT, PENDING, PREVIOUS = "AWSCURRENT", "AWSPENDING", "AWSPREVIOUS"
@@ -26,9 +26,9 @@ def version_of(deployment_id: str, part: str = "") -> str:
 
 @dataclass(frozen=True, slots=True)
 class RotationPlan:
-    """`overlap` is in seconds; `format` is `json` or `{"key", "style"}`; `function` names the stack of the environment's
-    in-VPC functions, empty for the orchestrator's own. `adopt` is `plan` or `apply` where nothing is rotated but a
-    single-user secret prepared; `statements` the hash of what a person has agreed to."""
+    """`overlap` is in seconds; `format` is `json` or `{"key", "style"}`; `function` names the stack of the
+    environment's in-VPC functions, empty for the orchestrator's own. `adopt` is `plan` or `apply` where nothing
+    is rotated but a single-user secret prepared; `statements` the hash of what a person has agreed to."""
 
     secret: str
     kind: str
@@ -67,8 +67,8 @@ class RotationRun:
     """What one run has done, written before it is done.
 
     `previous` is the version that was current before; from then on the new one may be (`version`). `restored` says that
-    `previous` is current again, `replaces` which ECS deployment of each consumer may have tasks with the new value since.
-    `retiring` is the point of no return: from there a run goes forward only.
+    `previous` is current again, `replaces` which ECS deployment of each consumer may have tasks with the new value
+    since. `retiring` is the point of no return: from there a run goes forward only.
     """
 
     previous: str
@@ -93,8 +93,8 @@ class RotationRun:
 @dataclass(frozen=True, slots=True)
 class SecretStanding:
     """How a secret stands in an environment: its last rotation that succeeded (`rotated_at`, `deployment`, `actor`, the
-    `version` that is current since), and the last attempt, whatever came of it. `promoted_at` is when a consumer that
-    started before has another value."""
+    `version` that is current since), and the last attempt, whatever came of it. A consumer that started before
+    `promoted_at` has another value, unless the rotation itself started it by an ECS deployment of `rolled`."""
 
     secret: str
     rotated_at: str = ""
@@ -103,12 +103,14 @@ class SecretStanding:
     deployment: str = ""
     actor: str = ""
     user: str = ""
+    rolled: Mapping[str, str] = field(default_factory=dict)
     attempt: str = ""
     attempt_at: str = ""
     attempt_outcome: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        item = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {**item, "rolled": dict(self.rolled)}
 
     @classmethod
     def from_json(cls, item: Mapping[str, Any]) -> SecretStanding:

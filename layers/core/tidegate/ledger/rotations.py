@@ -60,4 +60,6 @@ class Rotations:
         """The last attempt at a secret, whatever came of it."""
         place = deployment.system, deployment.environment
         known = self.standing(*place, secret) or SecretStanding(secret)
-        return self.standing_write(*place, replace(known, attempt=deployment.id, attempt_at=at, attempt_outcome=outcome))
+        return self.standing_write(
+            *place, replace(known, attempt=deployment.id, attempt_at=at, attempt_outcome=outcome)
+        )

@@ -1,7 +1,7 @@
 """Function `plan_release`: from a request to a recorded deployment with a plan, or to a refusal.
 
-`Plan`, `PlanRollback` and `PlanRotation` open the deployment without the lock; `PlanAgain` repeats the plan under it, when
-anything may have happened in between. Each may run twice: the deployment's id follows from the execution.
+`Plan`, `PlanRollback` and `PlanRotation` open the deployment without the lock; `PlanAgain` repeats the plan under it,
+when anything may have happened in between. Each may run twice: the deployment's id follows from the execution.
 """
 
 from __future__ import annotations
@@ -64,7 +64,13 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
         return _answer(Outcome.REFUSED.value, identity, error=error)
     if isinstance(request, RecoverRequest):
         return _recover(request, ports)
-    ledger = Ledger(ports.store, ports.clock)
+    return _plan(event, ports, machine, request, identity)
+
+
+def _plan(
+    event: Mapping[str, Any], ports: Ports, machine: Machine, request: Request, identity: str
+) -> Mapping[str, Any]:
+    ledger, execution = Ledger(ports.store, ports.clock), event["execution"]
     known = ledger.deployment(request.system, request.environment, identity)
     if known is not None and known.plan is not None:
         _tell_duplicates(ledger, known)
@@ -93,16 +99,9 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
         return _refused(ledger, deployment, error)
     except RefusalError as error:
         return _refused(ledger, deployment, error)
-    if isinstance(request, RotateRequest):
-        if request.adopt == "plan":
-            return _answer(ADOPTION, identity, replace(deployment, plan=proposal.plan))
-        served = _served(ledger, request, deployment)
-        if served is not None:
-            return served
-    elif proposal.nothing_to_do and not (machine is Machine.ROLLBACK and unfinished_deployment(ledger, lock)):
-        unchanged = replace(deployment, release=proposal.release)
-        _open(ledger, unchanged)
-        return _answer(Outcome.NO_CHANGE.value, identity, unchanged, reason=_nothing(deployment))
+    settled = _settled(ledger, request, deployment, proposal, lock)
+    if settled is not None:
+        return settled
     _keep_folder(ports, proposal.folder)
     planned = _with_plan(ledger, deployment, proposal)
     # Whoever was first recorded it: a retry goes on with what is in the ledger.
@@ -113,6 +112,22 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     # Good under the lock only if the lock was free now and is ours next: nobody can have changed anything between.
     fence = lock.fence if lock.free and not proposal.busy else -1
     return _answer(READY, identity, planned, waves=plan.waves(), fence=fence)
+
+
+def _settled(
+    ledger: Ledger, request: Request, deployment: Deployment, proposal: Proposal, lock: Lock
+) -> Mapping[str, Any] | None:
+    """The answer where there is nothing to carry out."""
+    if isinstance(request, RotateRequest):
+        if request.adopt == "plan":
+            return _answer(ADOPTION, deployment.id, replace(deployment, plan=proposal.plan))
+        return _served(ledger, request, deployment)
+    finishes = deployment.machine is Machine.ROLLBACK and unfinished_deployment(ledger, lock)
+    if not proposal.nothing_to_do or finishes:
+        return None
+    unchanged = replace(deployment, release=proposal.release)
+    _open(ledger, unchanged)
+    return _answer(Outcome.NO_CHANGE.value, deployment.id, unchanged, reason=_nothing(deployment))
 
 
 NOTHING = "every service runs these images already"
@@ -284,9 +299,7 @@ def _recover(request: RecoverRequest, ports: Ports) -> Mapping[str, Any]:
     waves = [] if deployment.plan is None else deployment.plan.waves()
     known = Rotations(ports.store, ports.clock).run_of(deployment.id) if deployment.rotation else None
     return _answer(RECOVER, deployment.id, deployment, waves=waves) | (
-        {}
-        if known is None
-        else {"previous": known.previous, "retiring": known.retiring}
+        {} if known is None else {"previous": known.previous, "retiring": known.retiring}
     )
 
 

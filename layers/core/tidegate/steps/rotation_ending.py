@@ -14,7 +14,6 @@ from typing import Any, Final
 from tidegate.domain.deployment import Deployment, Line, Phase
 from tidegate.domain.errors import LostLockError, NotFoundError
 from tidegate.domain.outcome import Outcome
-from tidegate.domain.plan import Plan
 from tidegate.domain.rollout import Direction, ServiceState
 from tidegate.domain.rotation import RotationPlan, RotationRun, SecretStanding, version_of
 from tidegate.ledger.records import Ledger
@@ -22,7 +21,16 @@ from tidegate.ledger.rotations import Rotations
 from tidegate.ledger.time import parse_iso
 from tidegate.ports import Ports, Write
 from tidegate.steps.announce import announce
-from tidegate.steps.ending import answer, count, described, leave, open_document, plan_of, states_of, unfinished
+from tidegate.steps.ending import (
+    answer,
+    count,
+    described,
+    leave,
+    open_document,
+    plan_of,
+    states_of,
+    unfinished,
+)
 from tidegate.steps.resuming import alarm_report
 from tidegate.steps.stopping import ABORTED, abort_of
 
@@ -44,23 +52,29 @@ def begin_rotation(event: Mapping[str, Any], ports: Ports, deployment: Deploymen
     """`event` has `previous`, `user`, `next_user` and `created_at` of `rotate_secret`'s Precheck. From here on the new
     version may be current.
 
-    A consumer that started before the value that is current was promoted still holds the one before: its user is the one
-    whose password would be overwritten.
+    A consumer that started before the value that is current was promoted still holds the one before: its user is the
+    one whose password would be overwritten.
     """
     plan, rotation, fence = plan_of(deployment), rotation_of(deployment), int(event["fence"])
     abort = abort_of(ports, deployment.id)
     if abort is not None:
         return _answer(ABORTED, abort.told)
     rotations = Rotations(ports.store, ports.clock)
-    since = _since(rotations.standing(deployment.system, deployment.environment, rotation.secret), event)
-    states = states_of(ports, plan)
-    stale = [service.key for service in plan.changed if _is_stale(states.get(service.service), since)]
+    standing = rotations.standing(deployment.system, deployment.environment, rotation.secret)
+    since, states = _since(standing, event), states_of(ports, plan)
+    rolled = {} if standing is None or standing.version != event["previous"] else standing.rolled
+    stale = [
+        service.key
+        for service in plan.changed
+        if _is_stale(states.get(service.service), since, rolled.get(service.key))
+    ]
     if stale:
         names = ", ".join(sorted(plan.service(key).service for key in stale))
         return _answer(
             NOT_READY,
-            f"{' and '.join(sorted(stale))} started before the secret's current value and may hold the one before: start"
-            f" anew first (aws ecs update-service --cluster {plan.cluster} --force-new-deployment --service {names})",
+            f"{' and '.join(sorted(stale))} started before the secret's current value and may hold the one before:"
+            f" start anew first (aws ecs update-service --force-new-deployment --cluster {plan.cluster}"
+            f" --service {names})",
         )
     run = RotationRun(
         str(event["previous"]), rotation.version, str(event["user"]), str(event["next_user"]), _now(ports)
@@ -86,10 +100,14 @@ def _since(standing: SecretStanding | None, event: Mapping[str, Any]) -> str:
     return str(event.get("created_at") or "")
 
 
-def _is_stale(state: ServiceState | None, since: str) -> bool:
+def _is_stale(state: ServiceState | None, since: str, rolled: str | None) -> bool:
+    """The ECS deployment that the last rotation itself `rolled` has its value, whatever two clocks say."""
     if state is None or not since:
         return False
-    return any(entry.created_at and parse_iso(entry.created_at) < parse_iso(since) for entry in state.deployments)
+    return any(
+        entry.id != rolled and entry.created_at and parse_iso(entry.created_at) < parse_iso(since)
+        for entry in state.deployments
+    )
 
 
 def begin_retire(event: Mapping[str, Any], ports: Ports, deployment: Deployment) -> Mapping[str, Any]:
@@ -105,8 +123,12 @@ def begin_retire(event: Mapping[str, Any], ports: Ports, deployment: Deployment)
     astray = [key for key, known in rolled.items() if not _runs(states.get(plan.service(key).service), known)]
     astray += [service.key for service in plan.changed if service.key not in rolled]
     if astray:
-        ledger.tell(deployment.id, "a service does not run what was rolled out", detail=", ".join(sorted(astray)))
-        return _answer(NOT_ROLLED, f"{', '.join(sorted(astray))}: another ECS deployment took the place of ours")
+        ledger.tell(
+            deployment.id, "a service does not run what was rolled out", detail=", ".join(sorted(astray))
+        )
+        return _answer(
+            NOT_ROLLED, f"{', '.join(sorted(astray))}: another ECS deployment took the place of ours"
+        )
     old = [service.key for service in plan.changed if len(states[service.service].deployments) > 1]
     if old:
         return _answer(DRAINING, f"tasks that started before are still there: {', '.join(sorted(old))}")
@@ -127,7 +149,9 @@ def begin_retire(event: Mapping[str, Any], ports: Ports, deployment: Deployment)
     return _answer(RETIRE, "")
 
 
-def rotated(event: Mapping[str, Any], ports: Ports, ledger: Ledger, deployment: Deployment) -> Mapping[str, Any]:
+def rotated(
+    event: Mapping[str, Any], ports: Ports, ledger: Ledger, deployment: Deployment
+) -> Mapping[str, Any]:
     """The end of one that went well, or of an adoption; `event` has `version`, which is current since."""
     first = deployment.outcome is None
     if first:
@@ -162,6 +186,7 @@ def _standing(ports: Ports, deployment: Deployment, rotation: RotationPlan, vers
             deployment=deployment.id,
             actor=deployment.actor,
             user="" if run is None else run.next_user,
+            rolled=_rolled(Ledger(ports.store, ports.clock), deployment, Direction.ROLL),
             attempt=deployment.id,
             attempt_at=now,
             attempt_outcome=Outcome.ROTATED.value,
@@ -188,7 +213,11 @@ def begin_restoring(event: Mapping[str, Any], ports: Ports, deployment: Deployme
             if (state := states.get(service.service)) is not None and state.primary is not None
         }
         keys = ", ".join(service.key for service in plan.changed)
-        line = Line(_now(ports), "the value before is current again", detail=f"starting anew: {keys}" if keys else None)
+        line = Line(
+            _now(ports),
+            "the value before is current again",
+            detail=f"starting anew: {keys}" if keys else None,
+        )
         rotations.save(
             replace(deployment, phase=Phase.COMPENSATING),
             replace(run, restored=True, replaces=primaries),

@@ -77,7 +77,7 @@ def propose_rotation(ports: Ports, request: RotateRequest, deployment_id: str) -
         _refuse_held(fact, request.secret)
     for place in _others(ports, request):
         raise RefusalError(
-            f"secret {request.secret} is taken by a service of {place} as well, which a rotation here would not restart",
+            f"secret {request.secret} is taken by a service of {place} as well, which would not restart",
             field="secret",
             hint="give each environment a secret of its own",
         )

@@ -206,7 +206,7 @@ class _Sweep:
         if ended.outcome is not Outcome.FAILED_DIRTY:
             # Its execution recorded another end in the meantime.
             return 0
-        announce(self._ports, ended, Outcome.FAILED_DIRTY.event)
+        announce(self._ports, ended, ended.event)
         self._page(ended)
         return 1
 
