@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import StringIO
 from typing import Any, Final
 
+from aws_lambda_powertools.logging import Logger
 from tidegate.domain.credentials import Credential, read
 from tidegate.domain.errors import TransientError
 from tidegate.domain.rotation import (
@@ -21,6 +23,8 @@ from tidegate.domain.rotation import (
     TOKEN,
     version_of,
 )
+from tidegate.ports import Ports
+from tidegate.runtime.handler import handler
 from tidegate.steps.rotate_secret import run
 
 from tests.support.fakes import World
@@ -52,7 +56,9 @@ KINDS: Final = {
 TRIES: Final = 4
 
 Answer = Mapping[str, Any]
-Step = Callable[..., Answer]
+
+_LOG = StringIO()
+_LOGGER = Logger(service="rotations", stream=_LOG)
 
 
 def credential(username: str, password: str, **changes: Any) -> dict[str, Any]:
@@ -109,13 +115,18 @@ class Rotations:
             "statements": None,
         } | changes
 
-    def ask(self, step: str, ports: Any = None, **changes: Any) -> Answer:
+    def ask(self, step: str, ports: Ports | None = None, **changes: Any) -> Answer:
+        """As Lambda does it, log lines and all."""
+        start = _LOG.tell()
+        asked = handler(run, ports or self.world.ports, _LOGGER, table=False)
         try:
-            answer = run(self.payload(step, **changes), ports or self.world.ports)
+            answer = asked(self.payload(step, **changes), None)
         except Exception as error:
             self.said.append(repr(error))
             raise
-        assert all(login.closed for _, login in self.world.logins.opened)
+        finally:
+            self.said.append(_LOG.getvalue()[start:])
+        assert ports is not None or all(login.closed for _, login in self.world.logins.opened)
         self.said.append(repr(answer))
         return answer
 
@@ -131,25 +142,34 @@ class Rotations:
     def current(self) -> str:
         return self.world.secrets.stages(SECRET)[CURRENT]
 
-    def works(self, text: str | None = None) -> bool:
-        """Whether a value logs in, that which is current unless another one is given; asks no port for it."""
+    def text(self, stage: str = CURRENT) -> str:
+        """Without asking a port."""
         found = self.world.secrets.secrets[SECRET]
-        text = found.versions[found.labels[CURRENT]].text if text is None else text
+        return found.versions[found.labels[stage]].text
+
+    def works(self, text: str) -> bool:
+        """Whether a value logs in, without asking a port; that of a token has no one to log in at."""
         if self.kind == TOKEN:
             return True
         own: Credential = read(text, "json", self.kind)
         user = self.world.logins.users.get(own.username)
         return user is not None and user.opens(own.password)
 
+    def keeps_quiet(self) -> bool:
+        """No password and no host in what was answered, raised or logged: both have CANARY in them."""
+        return CANARY not in "".join(self.said)
+
 
 @dataclass
 class Run:
-    """One execution of `rotate`: a step that is cut off is asked again. `ports` makes those of each invocation."""
+    """One execution of `rotate`. A step that is cut off is asked again, unless it `gives_up`; after the step
+    `stops_after` somebody aborts. `ports` makes those of each invocation."""
 
     rotations: Rotations
     deployment: str = DEPLOYMENT
-    ports: Callable[[str], Any] | None = None
-    gives_up: str = ""
+    ports: Callable[[str], Ports] | None = None
+    gives_up: Sequence[str] = ()
+    stops_after: str = ""
     previous: str | None = None
 
     def to_the_end(self) -> str:
@@ -159,22 +179,23 @@ class Run:
                 return "FailedDirty" if step == RETIRE else self._undone()
             if step == PRECHECK:
                 self.previous = answer["previous"]
+            if step == self.stops_after:
+                return self._undone()
         return "Rotated"
 
     def step(self, step: str) -> Answer | None:
         """None where it was cut off, and is not asked again."""
         for _ in range(TRIES):
+            ports = self.ports(step) if self.ports is not None else None
             try:
-                return self.rotations.ask(
-                    step,
-                    self.ports(step) if self.ports is not None else None,
-                    deployment=self.deployment,
-                    previous=self.previous,
-                )
+                return self.rotations.ask(step, ports, deployment=self.deployment, previous=self._known(step))
             except (TransientError, KilledError):
-                if step == self.gives_up:
+                if step in self.gives_up:
                     return None
         return None
+
+    def _known(self, step: str) -> str | None:
+        return None if step == PRECHECK else self.previous
 
     def _undone(self) -> str:
         restored, abandoned = self.step(RESTORE), self.step(ABANDON)
