@@ -21,9 +21,7 @@ class Refused:
 
 
 # `*` stands for any key. A field that has its default (approval: none, freeze: []) means nothing and is let through.
-NOT_BUILT: Final[tuple[tuple[str, ...], ...]] = (
-    ("environments", "*", "strategy"),
-)
+NOT_BUILT: Final[tuple[tuple[str, ...], ...]] = (("environments", "*", "strategy"),)
 REFUSED_VALUES: Final[tuple[Refused, ...]] = (
     Refused(
         ("secrets", "*", "kind"),
@@ -35,7 +33,7 @@ REFUSED_VALUES: Final[tuple[Refused, ...]] = (
         ("secrets", "*", "format"),
         "plain",
         "plain is a bare value, which has no room for the name of a second user, so it cannot be rotated",
-        "adopt it: write the value as JSON (engine, host, port, username, password, dbname), let the services take its key"
-        " password, say format: json, then tidegate secrets adopt SYSTEM ENV SECRET",
+        "adopt it: write the value as JSON (engine, host, port, username, password, dbname), let the services take its"
+        " key password, say format: json, then tidegate secrets adopt SYSTEM ENV SECRET",
     ),
 )

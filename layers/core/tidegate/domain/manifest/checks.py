@@ -13,7 +13,7 @@ from typing import Any, Final
 from tidegate.domain.build import touched
 from tidegate.domain.durations import parse_duration
 from tidegate.domain.errors import BadManifestError
-from tidegate.domain.manifest.fields import ENVIRONMENT
+from tidegate.domain.manifest.fields import in_environment
 from tidegate.domain.manifest.parts import STRATEGIES
 from tidegate.domain.manifest.problems import Path, Problem, one_of, shown, suggestion
 
@@ -271,7 +271,9 @@ def _secrets(manifest: Mapping[str, Any]) -> Iterator[Problem]:
                 "add the name of the secret of a user that may",
             )
         admin = secret.get("admin")
-        if isinstance(admin, str) and any(_in(admin, place) == _in(name, place) for place in _places(manifest)):
+        if isinstance(admin, str) and any(
+            in_environment(admin, place) == in_environment(name, place) for place in _places(manifest)
+        ):
             yield Problem((*path, "admin"), '"admin" is the secret itself', "name the secret of another user")
         every, overlap = _duration(secret.get("every")), _duration(secret.get("overlap", "30s"))
         if every is not None and overlap is not None and every <= overlap:
@@ -292,7 +294,7 @@ def _same_secrets(manifest: Mapping[str, Any]) -> Iterator[Problem]:
     for place in _places(manifest):
         first: dict[str, str] = {}
         for name in _mapping(manifest.get("secrets")):
-            other = first.setdefault(_in(name, place), name)
+            other = first.setdefault(in_environment(name, place), name)
             if other == name or name in reported:
                 continue
             reported.add(name)
@@ -306,10 +308,6 @@ def _same_secrets(manifest: Mapping[str, Any]) -> Iterator[Problem]:
 def _places(manifest: Mapping[str, Any]) -> list[str]:
     """The environments' names, as far as they are text."""
     return [name for name in _mapping(manifest.get("environments")) if isinstance(name, str)]
-
-
-def _in(template: str, environment: str) -> str:
-    return template.replace(ENVIRONMENT, environment)
 
 
 def _secret_users(path: Path, secret: Mapping[str, Any], strategy: str) -> Iterator[Problem]:

@@ -126,14 +126,19 @@ DatabaseIdentifier = Annotated[
 ENVIRONMENT: Final = "{environment}"
 
 
+def in_environment(template: str, environment: str) -> str:
+    """The name of a secret, as an environment has it."""
+    return template.replace(ENVIRONMENT, environment)
+
+
 # Secrets Manager API reference, CreateSecret Name; in it `{environment}` stands for the environment's name.
 SecretTemplate = Annotated[
     str,
     Matches(
         r"([A-Za-z0-9/_+=.@-]|\{environment\})+",
         "a Secrets Manager name",
-        "use letters, digits and /_+=.@-, and {environment} for the environment's name, 512 characters at most; the name,"
-        " not the ARN",
+        "use letters, digits and /_+=.@-, and {environment} for the environment's name, 512 characters at most;"
+        " the name, not the ARN",
         512,
     ),
 ]

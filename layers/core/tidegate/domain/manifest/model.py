@@ -12,12 +12,12 @@ from pydantic import Field
 from tidegate.domain.errors import NotFoundError
 from tidegate.domain.manifest.environment import Environment
 from tidegate.domain.manifest.fields import (
-    ENVIRONMENT,
     EnvironmentName,
     ImageKey,
     SecretTemplate,
     ServiceKey,
     SystemName,
+    in_environment,
 )
 from tidegate.domain.manifest.parts import (
     Database,
@@ -76,11 +76,6 @@ class EnvironmentView:
         return tuple(
             tuple(wave) for _, wave in groupby(self.services.values(), key=lambda service: service.wave)
         )
-
-
-def in_environment(template: str, environment: str) -> str:
-    """The name of a secret, as an environment has it."""
-    return template.replace(ENVIRONMENT, environment)
 
 
 def _secret(secret: Secret, environment: str) -> Secret:

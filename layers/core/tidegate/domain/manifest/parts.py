@@ -304,7 +304,9 @@ class Secret(Part):
 
     noun: ClassVar[str] = "a secret"
 
-    kind: SecretKind = Field(description="What the secret opens; redis is not supported yet.", examples=["postgres"])
+    kind: SecretKind = Field(
+        description="What the secret opens; redis is not supported yet.", examples=["postgres"]
+    )
     strategy: RotationStrategy = Field(
         default_factory=_default_strategy,
         description="alternating: two users in turn (postgres, mysql); dual-password: one user, two passwords (mysql);"
