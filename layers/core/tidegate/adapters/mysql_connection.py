@@ -11,9 +11,9 @@ import socket
 import ssl
 import struct
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tidegate.adapters.postgres import RDS_AUTHORITIES
 from tidegate.domain.credentials import Credential
 from tidegate.domain.errors import OutsideError, TransientError
 from tidegate.domain.sql_migration import VERIFY_FULL
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 TRY_SECONDS: Final = 10.0
 # An invocation of Lambda ends after 900 s: a server that says nothing for this long is not going to be heard.
 ANSWER_SECONDS: Final = 870.0
+RDS_AUTHORITIES: Final = Path(__file__).with_name("rds-ca-bundle.pem")
 
 # Access denied; the account is locked (MySQL, MariaDB) or blocked after too many of those (MariaDB, MySQL); the
 # password has expired (told at the login, or at the first statement).
