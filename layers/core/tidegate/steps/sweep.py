@@ -28,6 +28,7 @@ from tidegate.steps.ending import is_paged, note_page
 from tidegate.steps.guarding import look
 from tidegate.steps.queueing import release_mess
 from tidegate.steps.resuming import by_kind, resume
+from tidegate.steps.rotations_due import look_at_rotations
 from tidegate.steps.stopping import aborted, stop
 
 # A deployment whose recoveries die as well needs a person.
@@ -55,6 +56,7 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     sweep.each("guard", _guards(items), sweep.guard)
     handed = sweep.each("lock", _of_type(items, "lock"), sweep.lock)
     handed += sweep.each("queue", _queues(items), sweep.queue)
+    sweep.each("rotations", [ports], look_at_rotations)
     if sweep.failures:
         raise SweepError("; ".join(sweep.failures))
     return {
