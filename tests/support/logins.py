@@ -17,7 +17,8 @@ ADMIN = "admin"
 
 @dataclass
 class FakeUser:
-    """`second` is the other password that works (MySQL's dual passwords); `login` whether it may log in at all."""
+    """`second` is the other password that works (MySQL's dual passwords: RETAIN replaces it, a change without leaves it
+    alone); `login` is whether the user may log in at all."""
 
     password: str
     second: str | None = None
@@ -69,12 +70,14 @@ class FakeLogin:
 
 class FakeLogins(Scripted):
     """`users` may log in at `HOST`; `tls` says whether the server proves who it is. `shown_as` has users whose sessions
-    are somebody else's."""
+    are somebody else's. `careful` is a server that is asked first whether a password works already: one that is kept
+    beside it is not pushed out."""
 
     def __init__(self) -> None:
         super().__init__()
         self.users: dict[str, FakeUser] = {}
         self.tls = True
+        self.careful = False
         self.shown_as: dict[str, str] = {}
         self.opened: list[tuple[str, FakeLogin]] = []
 
@@ -98,7 +101,10 @@ class FakeLogins(Scripted):
     @recorded
     def set_password(self, by: str, user: str, password: str, *, keep_old: bool = False) -> None:
         known = self._changed(by, user)
-        known.second = known.password if keep_old else None
+        if keep_old and self.careful and known.opens(password):
+            return
+        if keep_old:
+            known.second = known.password
         known.password, known.login = password, True
 
     @recorded

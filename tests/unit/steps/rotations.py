@@ -117,7 +117,6 @@ class Rotations:
 
     def ask(self, step: str, ports: Ports | None = None, **changes: Any) -> Answer:
         """As Lambda does it, log lines and all."""
-        start = _LOG.tell()
         asked = handler(run, ports or self.world.ports, _LOGGER, table=False)
         try:
             answer = asked(self.payload(step, **changes), None)
@@ -125,7 +124,9 @@ class Rotations:
             self.said.append(repr(error))
             raise
         finally:
-            self.said.append(_LOG.getvalue()[start:])
+            self.said.append(_LOG.getvalue())
+            _LOG.seek(0)
+            _LOG.truncate()
         assert ports is not None or all(login.closed for _, login in self.world.logins.opened)
         self.said.append(repr(answer))
         return answer
@@ -171,6 +172,7 @@ class Run:
     gives_up: Sequence[str] = ()
     stops_after: str = ""
     previous: str | None = None
+    promoted: bool = False
 
     def to_the_end(self) -> str:
         for step in FORWARD:
@@ -179,6 +181,7 @@ class Run:
                 return "FailedDirty" if step == RETIRE else self._undone()
             if step == PRECHECK:
                 self.previous = answer["previous"]
+            self.promoted = self.promoted or step == PROMOTE
             if step == self.stops_after:
                 return self._undone()
         return "Rotated"
@@ -199,6 +202,6 @@ class Run:
 
     def _undone(self) -> str:
         restored, abandoned = self.step(RESTORE), self.step(ABANDON)
-        if restored is None or abandoned is None or restored["outcome"] == "Moved":
+        if restored is None or abandoned is None or (self.promoted and restored["outcome"] != "Restored"):
             return "FailedDirty"
         return "FailedClean"

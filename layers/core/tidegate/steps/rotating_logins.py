@@ -73,9 +73,9 @@ class LoginRotation:
         with self._as_admin(old, new) as admin:
             keep = new.username == old.username
             if keep:
-                # An abandoned rotation may have left what is current as the second of two passwords: the next one
-                # that is kept would push it out.
-                admin.set_password(old.username, old.password, keep_old=True)
+                # An abandoned rotation has left what is current as the second of two passwords: the next one that is
+                # kept would push it out. Without RETAIN the second stays (MySQL reference manual, "ALTER USER").
+                admin.set_password(old.username, old.password)
             admin.set_password(new.username, new.password, keep_old=keep)
 
     def test(self) -> None:
