@@ -39,7 +39,8 @@ _NO_DATABASE = frozenset({1044, 1049})
 _TLS_REQUIRED = 3159
 _NO_TLS = 2026
 # Messages that show nothing of a statement: they may be told of one that has a password in it.
-_HARMLESS = frozenset({1044, 1142, 1227, 1290, 1396, 1819, 1820})
+_HARMLESS = frozenset({1044, 1133, 1142, 1227, 1290, 1396, 1819, 1820})
+_SUMMED_UP = 1396
 # The password itself would go to whoever asks, or the plugin needs what the layer does not have.
 _REFUSED = ("mysql_clear_password", "dialog", "mysql_old_password", "client_ed25519")
 # Without TLS it asks for the server's public key at once.
@@ -62,8 +63,11 @@ class MysqlSession:
     def __init__(self, credential: Credential, tls: str) -> None:
         """Raises NotReadyError, WrongPasswordError, OutsideError."""
         self._connection = _connected(credential, tls)
+        self._address = "@"
         try:
-            [(account, version)] = self._begun("SELECT CURRENT_USER(), VERSION()")
+            [(account, login, version)] = self._begun("SELECT CURRENT_USER(), USER(), VERSION()")
+            # Messages of the server have the address that we come from, as the host of the user.
+            self._address = f"@'{str(login).rpartition('@')[2]}'"
             self.user, _, self.host = str(account).rpartition("@")
             self.mariadb = "mariadb" in str(version).lower()
             self._settle()
@@ -84,12 +88,23 @@ class MysqlSession:
             code = _code(error)
             if not _of_server(code) or code in _NOT_READY:
                 raise _lost() from None
+            code, message = self._cause(code, str(error.args[1]))
             told = not secret or code in _HARMLESS
-            raise SqlError(str(code), str(error.args[1]) if told else "it is refused") from None
+            raise SqlError(
+                str(code), message.replace(self._address, "") if told else "it is refused"
+            ) from None
         # The last is what PyMySQL makes of a server that asks for a file (LOCAL INFILE is off).
         except (OSError, ValueError, LookupError, AssertionError, struct.error, RuntimeError):
             self.close()
             raise _lost() from None
+
+    def _cause(self, code: int, message: str) -> tuple[int, str]:
+        """What MariaDB has said before it summed up for several accounts: `Operation ALTER USER failed for …`."""
+        if code != _SUMMED_UP:
+            return code, message
+        said = self.rows("SHOW WARNINGS")
+        causes = [(found, text) for level, found, text in said if level == "Error" and found != _SUMMED_UP]
+        return (int(causes[0][0]), str(causes[0][1])) if causes else (code, message)
 
     def text(self, sql: str, *values: object) -> str:
         """The statement as it would be sent."""

@@ -163,7 +163,7 @@ class MysqlLogin:
         """One statement for all accounts of the name; `each` follows each of them."""
         hosts = self._existing(user)
         accounts = ", ".join(f"%s@%s{each}" for _ in hosts)
-        # Nobody needs a privilege to change his own password; he would for the rest, and is not locked.
+        # Nobody needs a privilege of MySQL's to change his own password; he would for the rest, and is not locked.
         if ending == _UNLOCK and user == self.user:
             ending = ""
         try:
