@@ -330,6 +330,22 @@ def test_an_old_password_is_hidden_as_well() -> None:
     assert rotations.keeps_quiet()
 
 
+def test_a_step_has_no_more_patience_than_the_machine() -> None:
+    """Guards `began`: two databases that wake up one after the other would outlast the step."""
+    rotations = Rotations.of("postgres")
+    logins, real = rotations.world.logins, rotations.world.logins.log_in
+
+    def slow(*asked: Any) -> Any:
+        rotations.world.clock.advance(80)
+        return real(*asked)
+
+    logins.log_in = slow
+    rotations.ask("Precheck")
+    assert [args[2] for name, args in logins.calls if name == "log_in"] == [90.0, 10.0]
+    rotations.go("Stage", "Set")
+    assert [args[2] for name, args in logins.calls if name == "log_in"][2:] == [90.0, 10.0]
+
+
 def test_a_payload_that_is_wrong() -> None:
     with pytest.raises(BadInputError):
         Rotations.of("postgres").ask("Prechek")

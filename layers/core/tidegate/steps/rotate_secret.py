@@ -202,7 +202,7 @@ def _kind(request: SecretRotation, ports: Ports) -> Kind:
     versions = Versions(request, ports)
     if request.kind == TOKEN:
         return TokenRotation(request, ports, versions)
-    return LoginRotation(request, ports, versions)
+    return LoginRotation(request, ports, versions, ports.clock.now())
 
 
 def _state(request: SecretRotation, ports: Ports) -> SecretState:

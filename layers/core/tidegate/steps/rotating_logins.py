@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Final
 
 from tidegate.domain.credentials import Credential, read, written
@@ -16,9 +17,10 @@ from tidegate.ports import Login, Ports, SecretValue, SqlError, WrongPasswordErr
 from tidegate.steps.database_state import listed
 from tidegate.steps.rotating import FailedError, Readiness, Versions
 
-PATIENCE_SECONDS: Final = 30.0
-# A paused Aurora takes up to half a minute to wake, and longer after a day.
-WAKING_SECONDS: Final = 90.0
+# Of all connections of a step: a paused Aurora takes up to half a minute to wake, and longer after a day. The machine
+# gives a step 150 s.
+PATIENCE_SECONDS: Final = 90.0
+SHORTEST_PATIENCE_SECONDS: Final = 5.0
 # What is shorter hides more of a reason than it keeps.
 _SHORTEST_HIDDEN: Final = 4
 _JSON: Final = "json"
@@ -27,11 +29,12 @@ _LOOKING: Final = frozenset({PRECHECK, ADOPTION, ADOPT})
 
 @dataclass(frozen=True, slots=True)
 class LoginRotation:
-    """Implements rotating.Kind."""
+    """Implements rotating.Kind. `began` is when the step did."""
 
     request: SecretRotation
     ports: Ports
     versions: Versions
+    began: datetime
 
     def look(self, current: SecretValue) -> Readiness:
         own = self._read(current)
@@ -167,7 +170,8 @@ class LoginRotation:
         raise TransientError(refused)
 
     def _log_in(self, credential: Credential) -> Login:
-        patience = WAKING_SECONDS if self.request.step in _LOOKING else PATIENCE_SECONDS
+        gone = (self.ports.clock.now() - self.began) / timedelta(seconds=1)
+        patience = max(SHORTEST_PATIENCE_SECONDS, PATIENCE_SECONDS - gone)
         return self.ports.logins.log_in(credential, self.request.tls, patience)
 
     def _read(self, value: SecretValue) -> Credential:
