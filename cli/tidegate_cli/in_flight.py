@@ -44,7 +44,9 @@ def in_flight(ports: Ports) -> list[dict[str, Any]]:
 
 
 def what_of(deployment: Deployment) -> str:
-    """`deployment`, `rollback`, `restart` or `migrations`."""
+    """`deployment`, `rollback`, `rotation`, `restart` or `migrations`."""
+    if deployment.rotation:
+        return "rotation"
     if deployment.machine is Machine.ROLLBACK:
         return "rollback"
     if deployment.only_migrations:

@@ -47,6 +47,7 @@ def shown_deployment(
         "system": deployment.system,
         "environment": deployment.environment,
         "machine": deployment.machine.value,
+        **_secret(deployment),
         "phase": deployment.phase.value,
         "execution": deployment.execution,
         "explanation": deployment.explanation,
@@ -63,6 +64,12 @@ def shown_deployment(
     if len(failures) > 1:
         document["failures"] = failures
     return document
+
+
+def _secret(deployment: Deployment) -> dict[str, Any]:
+    """Of a rotation, whose value is replaced."""
+    rotation = None if deployment.plan is None else deployment.plan.rotation
+    return {} if rotation is None else {"secret": rotation.secret}
 
 
 def most_telling_first(reports: Sequence[FailureReport]) -> list[FailureReport]:

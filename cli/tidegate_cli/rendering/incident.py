@@ -24,7 +24,12 @@ from tidegate_cli.rendering.words import (
 from tidegate_cli.screen import plain
 
 _LOG_LINES = 10
-_HEADS = {"rollback": "rollback to", "restart": "restart of", "migrations": "migrations of"}
+_HEADS = {
+    "rollback": "rollback to",
+    "restart": "restart of",
+    "migrations": "migrations of",
+    "rotation": "rotation of",
+}
 
 
 def print_deployment(
@@ -72,6 +77,8 @@ def next_commands(document: Mapping[str, Any], given: Given) -> list[tuple[str, 
         return [(back, "back to the release before"), history]
     if outcome == "FailedDirty":
         return [(given.command("status", *place), "what runs now"), history]
+    if outcome == "FailedClean" and document["what"] == "rotation":
+        return [(given.command("secrets", *place), "how its secrets stand"), history]
     if outcome == "FailedClean" and document["release"]:
         command = "migrate" if document["what"] == "migrations" else "deploy"
         again = given.command(command, *place, "--release", document["release"], "--wait")
@@ -96,7 +103,7 @@ def _while_it_runs(document: Mapping[str, Any], given: Given) -> list[tuple[str,
 
 def _print_head(console: Console, document: Mapping[str, Any]) -> None:
     what = _HEADS.get(document["what"], "deployment of")
-    release = document["release"] or "a release that was not made"
+    release = document.get("secret") or document["release"] or "a release that was not made"
     console.print(
         Text.assemble((f"{document['system']}/{document['environment']}", "bold"), f"  {what} {release}  ")
         + outcome_text(document["outcome"])
