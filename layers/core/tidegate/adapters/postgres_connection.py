@@ -80,6 +80,13 @@ class PostgresSession:
     def query(self, sql: str, **values: Any) -> list[list[Any]]:
         return self._answer(lambda: self._connection.run(sql, **values))
 
+    def warnings(self) -> list[str]:
+        """SQLSTATEs of what the server has remarked since this was last asked."""
+        notices = self._connection.notices
+        said = [notice.get(b"C", b"").decode("ascii", "replace") for notice in notices]
+        notices.clear()
+        return said
+
     def close(self) -> None:
         from pg8000.exceptions import InterfaceError  # noqa: PLC0415 - see _connection
 
