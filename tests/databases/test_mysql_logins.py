@@ -443,7 +443,7 @@ def test_a_server_that_does_not_prove_who_it_is(secured: MariaDB, authority: Aut
 
 def test_no_tls_is_refused(mariadb: MariaDB, authority: Authority) -> None:
     """Guards `ssl=context`: PyMySQL goes on in plain text where it may."""
-    with pytest.raises(OutsideError, match="^the database offers no TLS$") as raised:
+    with pytest.raises(OutsideError, match=r"^the database offers no TLS$") as raised:
         log_in(over_tls(mariadb, authority.pem), "verify-full")
     assert raised.value.field == "tls"
     assert "tls: off" in str(raised.value.hint)

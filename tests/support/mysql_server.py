@@ -172,6 +172,7 @@ class _Conversation:
             case FileWanted():
                 self._send(b"\xfb" + answer.path.encode())
                 server.heard.append(self._receive())
+                raise EOFError
             case str():
                 self._ok()
             case _:

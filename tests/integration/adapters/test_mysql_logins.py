@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -331,8 +331,8 @@ def test_what_answers_is_no_mysql(garbage: bytes, monkeypatch: pytest.MonkeyPatc
     assert_silent(raised.value)
 
 
-# As MySQL 8.0 shows them: global privileges in two lines, dynamic ones with a GRANT OPTION of their own, roles with a host,
-# partial revokes.
+# As MySQL 8.0 shows them: global privileges in two lines, dynamic ones with a GRANT OPTION of their own, roles with a
+# host, partial revokes.
 LINES = [
     "GRANT SELECT, RELOAD ON *.* TO `app`@`%`",
     "GRANT BACKUP_ADMIN,XA_RECOVER_ADMIN ON *.* TO `app`@`%`",
@@ -405,12 +405,12 @@ def test_each_line_that_is_lacking(line: str) -> None:
 
 
 def test_a_line_that_is_not_understood() -> None:
-    unknown: Callable[[str], Answer] = lambda statement: (
-        [["ALLOW everything"]] if "GRANTS" in statement else Adopting().answer(statement)
-    )
-    with admin(MysqlServer(unknown, {ADMIN: [ADMINS]})) as login:
-        with pytest.raises(OutsideError, match="a line that is not understood"):
-            login.adoption("app", "second")
+    def answer(statement: str) -> Answer:
+        return [["ALLOW everything"]] if "GRANTS" in statement else Adopting().answer(statement)
+
+    server = MysqlServer(answer, {ADMIN: [ADMINS]})
+    with admin(server) as login, pytest.raises(OutsideError, match="a line that is not understood"):
+        login.adoption("app", "second")
 
 
 def test_names_of_the_lock_are_short() -> None:
