@@ -158,11 +158,11 @@ def _schedules(
             return []
         hint = error.hint
         if (hint or "").startswith("allow "):
-            role = f"{connection.stack}-rotation-schedule"
             hint = (
                 "who applies a manifest with secrets needs scheduler:ListSchedules, GetSchedule, CreateSchedule,"
-                f" UpdateSchedule and DeleteSchedule in the group {connection.stack}, and iam:PassRole on the role"
-                f" {role}; then apply it again"
+                f" UpdateSchedule and DeleteSchedule in the group {connection.stack}, cloudformation:DescribeStacks on"
+                f" the stack {connection.stack}, and iam:PassRole on its output RotationScheduleRoleArn; then apply it"
+                " again"
             )
         state = "is registered" if document["changed"] else "was registered already"
         raise CommandError(

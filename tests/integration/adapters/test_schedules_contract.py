@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tidegate.adapters.clients import Clients
-from tidegate.adapters.scheduler import SchedulerSchedules, Target
+from tidegate.adapters.scheduler import SchedulerSchedules, Target, role_of
 from tidegate.domain.errors import NotFoundError, OutsideError
 from tidegate.domain.schedule import Schedule
 from tidegate.ports import Schedules
@@ -22,7 +22,8 @@ DAY = timedelta(days=1)
 BEGINS = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 DATABASE = Schedule("shop", "production", "shop/production/database", 30 * DAY, BEGINS)
 TOKEN = Schedule("shop", "production", "shop/production/token", timedelta(hours=12), BEGINS)
-TARGET = Target.of("tidegate", "aws", REGION, ACCOUNT)
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/tidegate-RotationScheduleRole-1A2B3C"
+TARGET = Target.of("tidegate", "aws", REGION, ACCOUNT, ROLE)
 
 
 def on_aws(client: Any) -> SchedulerSchedules:
@@ -103,7 +104,10 @@ def test_what_it_starts_and_with_what(moto: Clients) -> None:
     assert kept["FlexibleTimeWindow"] == {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 1440}
     target = kept["Target"]
     assert target["Arn"] == f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:tidegate-rotate"
-    assert target["RoleArn"] == f"arn:aws:iam::{ACCOUNT}:role/tidegate-rotation-schedule"
+    assert target["RoleArn"] == ROLE
+    assert (
+        target["DeadLetterConfig"]["Arn"] == f"arn:aws:sqs:{REGION}:{ACCOUNT}:tidegate-rotation-dead-letters"
+    )
     assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 86400, "MaximumRetryAttempts": 10}
     assert json.loads(target["Input"]) == {
         "system": "shop",
@@ -161,3 +165,33 @@ def test_who_may_not_is_told_which_permission_is_missing() -> None:
     with pytest.raises(OutsideError, match="scheduler:ListSchedules") as refused:
         on_aws(aws.client("scheduler")).of("shop", "production")
     assert refused.value.hint == "allow scheduler:ListSchedules to the role that made this call"
+
+
+def stack(**outputs: str) -> dict[str, Any]:
+    told = [{"OutputKey": name, "OutputValue": value} for name, value in outputs.items()]
+    made = {
+        "StackName": "tidegate",
+        "CreationTime": BEGINS,
+        "StackStatus": "CREATE_COMPLETE",
+        "Outputs": told,
+    }
+    return {"Stacks": [made]}
+
+
+def test_the_role_is_the_one_that_the_stack_tells() -> None:
+    aws = AnsweredAws()
+    aws.answers["cloudformation", "DescribeStacks"] = lambda _: stack(Table="t", RotationScheduleRoleArn=ROLE)
+    assert role_of(aws.client("cloudformation"), "tidegate") == ROLE
+
+
+def _no_stack(parameters: dict[str, Any]) -> dict[str, Any]:
+    raise Refused("ValidationError", "Stack with id tidegate does not exist")
+
+
+@pytest.mark.parametrize("answer", [_no_stack, lambda _: stack(Table="t")])
+def test_a_stack_without_the_role_is_told_with_the_mend(answer: Any) -> None:
+    aws = AnsweredAws()
+    aws.answers["cloudformation", "DescribeStacks"] = answer
+    with pytest.raises(NotFoundError) as refused:
+        role_of(aws.client("cloudformation"), "tidegate")
+    assert "sam deploy" in str(refused.value.hint)

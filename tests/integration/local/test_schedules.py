@@ -7,6 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from tidegate.adapters.scheduler import SchedulerSchedules, Target
+from tidegate.domain.request import RotateRequest, parse_rotate
+from tidegate.domain.schedule import Schedule
 
 from tests.support.embedded import Cloud
 from tests.support.waiting import wait_until
@@ -62,3 +65,33 @@ def test_one_that_has_yet_to_begin_or_is_switched_off_starts_nothing(cloud: Clou
     schedule(cloud, due, now() + timedelta(seconds=2))
     wait_until(lambda: inputs(cloud, due), what="the one that is due", seconds=10)
     assert inputs(cloud, later) == inputs(cloud, off) == []
+
+
+def test_what_the_port_keeps_starts_a_rotation(cloud: Cloud) -> None:
+    """The adapter's own schedule, from its name to the request that the machine is given."""
+    stack = f"stack-{uuid.uuid4().hex[:8]}"
+    scheduler, states = cloud.client("scheduler"), cloud.client("stepfunctions")
+    scheduler.create_schedule_group(Name=stack)
+    role = cloud.role(f"{stack}-role")
+    made = states.create_state_machine(
+        name=f"{stack}-rotate",
+        roleArn=role,
+        definition=json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}),
+    )
+    machine = made["stateMachineArn"]
+    target = Target.of(stack, "aws", cloud.region, machine.split(":")[4], role)
+    port = SchedulerSchedules(lambda: scheduler, stack, lambda: target)
+    begins = now() + timedelta(seconds=2)
+    kept = Schedule("shop", "production", "shop/production/token", timedelta(minutes=1), begins)
+    assert port.put(kept)
+    assert not port.put(kept)
+    assert port.of("shop", "production") == {kept.name: kept}
+
+    (told,) = wait_until(lambda: inputs(cloud, machine), what="a rotation", seconds=10)
+    request = parse_rotate(told)
+    assert isinstance(request, RotateRequest)
+    assert (request.system, request.environment, request.secret) == ("shop", "production", kept.secret)
+    assert (request.scheduled, request.actor) == (True, "schedule")
+    assert request.slot == begins.strftime("%Y-%m-%dT%H:%M:%SZ")
+    port.remove(kept.name)
+    assert port.of("shop", "production") == {}

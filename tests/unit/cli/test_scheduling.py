@@ -114,7 +114,7 @@ def test_what_fails_after_the_manifest_was_registered_says_so(terminal: Terminal
     terminal.shop.world.schedules.fails("put", denied)
     told = apply({DATABASE: "30d"}, exit_code=1)
     assert told["error"]["message"].startswith("the manifest is registered, but its rotations are not all")
-    assert "iam:PassRole on the role tidegate-rotation-schedule" in told["error"]["hint"]
+    assert "iam:PassRole on its output RotationScheduleRoleArn" in told["error"]["hint"]
     assert (told["system"], told["changed"]) == (SYSTEM, True)
     assert apply({DATABASE: "30d"})["schedules"][0]["did"] == "created"
 

@@ -24,6 +24,7 @@ REASON: Final = "scheduled"
 # User guide, "Adding context attributes": the time the schedule asks for, the same for each attempt.
 _SLOT: Final = "<aws.scheduler.scheduled-time>"
 _RETRY: Final = {"MaximumEventAgeInSeconds": 86_400, "MaximumRetryAttempts": 10}
+_ROLE_OUTPUT: Final = "RotationScheduleRoleArn"
 _MISSING: Final = "ResourceNotFoundException"
 # All that a schedule is, but for when it begins.
 _COMPARED: Final = ("ScheduleExpression", "FlexibleTimeWindow", "State", "Target")
@@ -39,19 +40,46 @@ class Target:
     dead_letters: str
 
     @classmethod
-    def of(cls, stack: str, partition: str, region: str, account: str) -> Target:
+    def of(cls, stack: str, partition: str, region: str, account: str, role: str) -> Target:
         return cls(
             f"arn:{partition}:states:{region}:{account}:stateMachine:{stack}-rotate",
-            f"arn:{partition}:iam::{account}:role/{stack}-rotation-schedule",
+            role,
             f"arn:{partition}:sqs:{region}:{account}:{stack}-rotation-dead-letters",
         )
+
+
+def role_of(client: Any, stack: str) -> str:
+    """The role that the stack has for its schedules: CloudFormation has named it. `client` is CloudFormation's. Raises
+    NotFoundError where there is none."""
+    with asking("cloudformation:DescribeStacks"):
+        try:
+            (found,) = client.describe_stacks(StackName=stack)["Stacks"]
+        except ClientError as error:
+            # API reference, DescribeStacks: a stack that does not exist is a ValidationError.
+            if code_of(error) != "ValidationError":
+                raise
+            raise _not_installed(f"there is no stack {stack} here") from error
+    for output in found.get("Outputs", []):
+        if output["OutputKey"] == _ROLE_OUTPUT:
+            return str(output["OutputValue"])
+    raise _not_installed(f"the stack {stack} has no role that schedules could start rotations with")
+
+
+def _not_installed(said: str) -> NotFoundError:
+    return NotFoundError(
+        said,
+        field="--stack",
+        hint="check --stack and --region; an installation that is older than rotations is updated by"
+        " sam build && sam deploy",
+    )
 
 
 class SchedulerSchedules:
     def __init__(self, client: Callable[[], Any], group: str, target: Callable[[], Target]) -> None:
         self._client = client
         self._group = group
-        self._target = target
+        self._asked = target
+        self._known: Target | None = None
 
     def of(self, system: str, environment: str) -> dict[str, Schedule]:
         found = {}
@@ -115,7 +143,7 @@ class SchedulerSchedules:
         return answer
 
     def _wanted(self, schedule: Schedule) -> dict[str, Any]:
-        target = self._target()
+        target = self._known = self._known or self._asked()
         asked = {
             "system": schedule.system,
             "environment": schedule.environment,
@@ -142,11 +170,8 @@ class SchedulerSchedules:
         }
 
     def _no_group(self) -> NotFoundError:
-        return NotFoundError(
-            f"EventBridge Scheduler has no group {self._group} here, which keeps the times of rotations",
-            field="--stack",
-            hint="check --stack and --region; an installation that is older than rotations is updated by"
-            " sam build && sam deploy",
+        return _not_installed(
+            f"EventBridge Scheduler has no group {self._group} here, which keeps the times of rotations"
         )
 
 

@@ -23,7 +23,7 @@ from tidegate.adapters.postgres import PostgresDatabases
 from tidegate.adapters.rds import RdsBackups
 from tidegate.adapters.references import AwsReferences
 from tidegate.adapters.registry import SsmRegistry
-from tidegate.adapters.scheduler import SchedulerSchedules, Target
+from tidegate.adapters.scheduler import SchedulerSchedules, Target, role_of
 from tidegate.adapters.secrets import SecretsManagerSecrets
 from tidegate.adapters.stepfunctions import StepFunctions
 from tidegate.adapters.webhook_secrets import SecretsManagerWebhookSecrets
@@ -88,7 +88,13 @@ def compose(settings: Settings, metrics: Metrics, clients: Clients) -> Ports:
         schedules=SchedulerSchedules(
             lambda: clients.client("scheduler"),
             settings.stack,
-            lambda: Target.of(settings.stack, clients.partition, clients.region, clients.account),
+            lambda: Target.of(
+                settings.stack,
+                clients.partition,
+                clients.region,
+                clients.account,
+                role_of(clients.client("cloudformation"), settings.stack),
+            ),
         ),
     )
 
