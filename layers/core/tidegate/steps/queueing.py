@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tidegate.domain.deployment import Deployment, Machine
+from tidegate.domain.deployment import Deployment, Machine, Phase
 from tidegate.domain.lock import Rank, outranked
 from tidegate.domain.outcome import Outcome
 from tidegate.ledger.handover import release
@@ -72,7 +72,10 @@ def _with_reason(said: str, rollback: Deployment) -> str:
 
 
 def can_be_aborted(deployment: Deployment) -> bool:
-    """A rollback that has begun is finished: half of it would be no state that anybody ran."""
+    """A rollback that has begun is finished: half of it would be no state that anybody ran. A rotation that disables
+    the old credential goes forward only."""
+    if deployment.phase is Phase.RETIRING:
+        return False
     return deployment.machine is not Machine.ROLLBACK or not deployment.fence
 
 

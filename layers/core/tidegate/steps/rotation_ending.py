@@ -31,6 +31,7 @@ from tidegate.steps.ending import (
     states_of,
     unfinished,
 )
+from tidegate.steps.fencing import insist_on_lock
 from tidegate.steps.resuming import alarm_report
 from tidegate.steps.stopping import ABORTED, abort_of
 
@@ -79,8 +80,9 @@ def begin_rotation(event: Mapping[str, Any], ports: Ports, deployment: Deploymen
     run = RotationRun(
         str(event["previous"]), rotation.version, str(event["user"]), str(event["next_user"]), _now(ports)
     )
-    known = rotations.run_of(deployment.id)
-    if known is None:
+    if rotations.run_of(deployment.id) is not None:
+        insist_on_lock(ports, deployment, fence)
+    else:
         to = "" if run.user == run.next_user else f": {run.user}, then {run.next_user}"
         line = Line(_now(ports), "rotating", detail=f"{rotation.secret}{to}")
         rotations.save(
@@ -118,6 +120,7 @@ def begin_retire(event: Mapping[str, Any], ports: Ports, deployment: Deployment)
     if run is None:
         raise NotFoundError(f"rotation {deployment.id} has not begun", field="deployment")
     if run.retiring:
+        insist_on_lock(ports, deployment, fence)
         return _answer(RETIRE, "")
     states, rolled = states_of(ports, plan), _rolled(ledger, deployment, Direction.ROLL)
     astray = [key for key, known in rolled.items() if not _runs(states.get(plan.service(key).service), known)]
@@ -239,15 +242,25 @@ def how_it_failed(
 ) -> tuple[Outcome, str, dict[str, dict[str, Any]]]:
     """FailedClean where the value before is current, and every task that runs started with it."""
     run = Rotations(ports.store, ports.clock).run_of(deployment.id)
-    if run is None or event.get("restored") == NOT_PROMOTED:
+    if run is None:
         return Outcome.FAILED_CLEAN, f"{reason}; no consumer had the new value", {}
     plan = plan_of(deployment)
-    if run.retiring:
+    if run.retiring and not run.restored:
         return (
             Outcome.FAILED_DIRTY,
             f"{reason}; every consumer has the new value, but the old credential may still work",
             described(plan, {service.key: service.previous for service in plan.services}, "Restarted"),
         )
+    rolled = _rolled(ledger, deployment, Direction.ROLL)
+    if not run.restored and event.get("restored") == NOT_PROMOTED and rolled:
+        # A service rolls only after Promote: somebody has moved the value since, and tasks of ours may hold ours.
+        return (
+            Outcome.FAILED_DIRTY,
+            f"{reason}; the new value is not current, but was already rolled out to: {', '.join(sorted(rolled))}",
+            {},
+        )
+    if not run.restored and event.get("restored") == NOT_PROMOTED:
+        return Outcome.FAILED_CLEAN, f"{reason}; no consumer had the new value", {}
     if not run.restored:
         return Outcome.FAILED_DIRTY, f"{reason}; which value is current could not be put right", {}
     states, back = states_of(ports, plan), _rolled(ledger, deployment, Direction.REVERT)
