@@ -62,6 +62,13 @@ class FakeSecrets(Scripted):
         self.lock = threading.RLock()
         self._made = 0
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A world that is copied gets a lock of its own."""
+        return {name: known for name, known in vars(self).items() if name != "lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, lock=threading.RLock())
+
     @locked
     def put(self, name: str, value: object, version: str = FIRST) -> None:
         text = value if isinstance(value, str) else json.dumps(value)
