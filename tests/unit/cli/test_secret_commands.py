@@ -7,8 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from tidegate.domain.deployment import Deployment, Machine
 from tidegate.domain.errors import OutsideError
-from tidegate.domain.rotation import SecretStanding
+from tidegate.domain.outcome import Outcome
+from tidegate.domain.plan import Plan
+from tidegate.domain.rotation import RotationPlan, SecretStanding
 from tidegate.domain.schedule import Schedule
 from tidegate.ledger.rotations import Rotations
 
@@ -370,3 +373,49 @@ def test_one_that_cannot_be_adopted_says_why(terminal: Terminal) -> None:
 def test_a_machine_that_refuses_is_passed_on(terminal: Terminal) -> None:
     play(terminal, ended("Refused", reason="kind redis"))
     assert terminal.json("secrets", "adopt", *PLACE, DATABASE, exit_code=30)["reason"] == "kind redis"
+
+
+# the run, in the other views
+
+
+def recorded(terminal: Terminal, outcome: Outcome | None = None) -> Deployment:
+    plan = Plan(CLUSTER, (), rotation=RotationPlan(DATABASE, "postgres", "alternating", VERSION))
+    started = terminal.json("rotate", *PLACE, DATABASE)
+    ledger = terminal.shop.ledger
+    run = Deployment(
+        started["deployment"],
+        SYSTEM,
+        ENVIRONMENT,
+        Machine.ROTATE,
+        started["execution"],
+        ledger.now(),
+        release=7,
+        actor=CALLER,
+        plan=plan,
+    )
+    ledger.open(run, "planned")
+    return run if outcome is None else ledger.end(run, outcome, "why")
+
+
+def test_a_rotation_is_called_one_everywhere(terminal: Terminal) -> None:
+    """Red where its release is named: a rotation puts out none."""
+    run = recorded(terminal, Outcome.ROTATED)
+    assert terminal.json("history", *PLACE)[0]["what"] == "rotation"
+    document = terminal.json("show", run.id)
+    assert (document["what"], document["machine"], document["secret"]) == ("rotation", "rotate", DATABASE)
+    said = terminal.run("show", run.id).stdout
+    assert f"rotation of {DATABASE}  Rotated" in said
+    assert terminal.json("changes")[0]["what"] == "rotation"
+
+
+def test_one_that_failed_points_to_the_secrets_and_to_no_release(terminal: Terminal) -> None:
+    run = recorded(terminal, Outcome.FAILED_CLEAN)
+    said = terminal.run("show", run.id).stdout
+    assert f"tidegate secrets {SYSTEM} {ENVIRONMENT}" in said
+    assert "tidegate deploy" not in said
+
+
+def test_one_under_way_is_watched_like_any_other(terminal: Terminal) -> None:
+    run = recorded(terminal)
+    (entry,) = terminal.json("watch")
+    assert (entry["what"], entry["deployment"]) == ("rotation", run.id)
