@@ -503,15 +503,25 @@ def test_any_name_and_any_password(mariadb: MariaDB, name: str, password: str, m
                 assert login.user == name
             with pytest.raises(WrongPasswordError):
                 log_in(replace(credential, password=f"{password}x"))
-            admin.run(admin.adoption(name, "the second"))
-            assert not admin.lacking("the second", name)
             admin.disable(name)
             with pytest.raises(WrongPasswordError):
                 log_in(credential)
-            admin._session.rows("DROP USER %s@%s, 'the second'@%s", name, "127.0.0.%", "127.0.0.%")
+            admin._session.rows("DROP USER %s@%s", name, "127.0.0.%")
             assert users_of(mariadb) == users
     finally:
         mariadb.rows("SET GLOBAL sql_mode = DEFAULT")
+
+
+@pytest.mark.parametrize("name", ["o'neill", "back\\", 'quo"te`s', "a@b@%", "% TO (x)"])
+def test_such_names_are_adopted(stage: Stage, name: str) -> None:
+    """Guards the quoting in `_granting`, for both names."""
+    stage.server.rows("CREATE OR REPLACE USER %s@'%%' IDENTIFIED BY 'x'", name)
+    stage.grant(f"SELECT ON {stage.database}.*", name, more="WITH GRANT OPTION")
+    with stage.admin() as admin:
+        admin.run(admin.adoption(name, f"{name}2"))
+        assert not admin.lacking(f"{name}2", name)
+        admin.run(admin.adoption(f"{name}2", stage.second))
+        assert not admin.lacking(stage.second, name)
 
 
 def users_of(server: MariaDB) -> list[tuple[object, ...]]:
