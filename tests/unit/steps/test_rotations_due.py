@@ -75,6 +75,13 @@ def test_only_the_first_sweep_of_an_hour_looks(shop: Shop, minute: int, looks: b
     assert (shop.world.registry.called("systems") > asked) is looks
 
 
+def test_a_person_may_have_it_looked_at_now(shop: Shop) -> None:
+    register(shop, database="1d")
+    shop.world.clock.advance(minutes=30)
+    sweep.run({"rotations": True}, shop.world.ports)
+    assert counted(shop) == [0]
+
+
 def test_a_manifest_that_cannot_be_read_keeps_nobody_else_from_it(shop: Shop) -> None:
     register(shop, database="1d")
     look_at_rotations(shop.world.ports)

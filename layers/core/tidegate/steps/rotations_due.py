@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 METRIC = "RotationsOverdue"
 
 
-def look_at_rotations(ports: Ports) -> int:
-    """Counts them as a metric, none as well, in the first minute of an hour; gives how many there are. Two sweeps in
-    that minute count twice: what matters is the most, not the sum."""
+def look_at_rotations(ports: Ports, at_once: bool = False) -> int:
+    """Counts them as a metric, none as well, in the first minute of an hour, or `at_once`; gives how many there are. Two
+    sweeps in that minute count twice: what matters is the most, not the sum."""
     now = ports.clock.now()
-    if now.minute:
+    if now.minute and not at_once:
         return 0
     late = list(_late(ports, now))
     ports.metrics.count(METRIC, len(late))
