@@ -130,10 +130,10 @@ def _connection(credential: Credential, tls: str, application: str, part: str) -
         opened.settimeout(ANSWER_SECONDS)
     except DatabaseError as error:
         opened.close()
-        raise _refused(_said(error).get("C", ""), part) from None
+        raise _refused(_said(error).get("C", ""), credential, part) from None
     except ScramException:
         opened.close()
-        raise WrongPasswordError from None
+        raise _not_proved(credential, part) from None
     except (InterfaceError, OSError, ValueError, struct.error, KeyError) as error:
         opened.close()
         raise _NotReadyError(_network(error)) from None
@@ -199,14 +199,29 @@ def _context(ca: str | None, part: str) -> ssl.SSLContext:
     return context
 
 
-def _refused(code: str, part: str) -> Exception:
+def _refused(code: str, credential: Credential, part: str) -> Exception:
     if code in _WRONG_CREDENTIAL:
-        return WrongPasswordError()
+        return _not_proved(credential, part)
     if code.startswith(_NOT_READY):
         return _NotReadyError(f"it is not ready ({code})")
     if code == "3D000":
         return _unusable("its key dbname names a database that does not exist", part)
     return OutsideError(f"the database refuses the connection ({code})", field=f"{part}.secret")
+
+
+def _not_proved(credential: Credential, part: str) -> Exception:
+    """pg8000 prepares both before it sends them, where libpq sends as it is what cannot be prepared (RFC 4013), or what
+    nothing is left of: then the server has said nothing about the password."""
+    from scramp import ScramException  # noqa: PLC0415 - see _connection
+    from scramp.utils import saslprep  # noqa: PLC0415
+
+    try:
+        prepared = bool(saslprep(credential.username) and saslprep(credential.password))
+    except ScramException:
+        prepared = False
+    if prepared:
+        return WrongPasswordError()
+    return _unusable("its user or its password has characters that SASLprep does not allow", part)
 
 
 def _network(error: Exception) -> str:

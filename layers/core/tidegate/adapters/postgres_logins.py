@@ -77,7 +77,9 @@ class PostgresLogin:
     def sessions(self, user: str) -> int:
         return int(
             self._session.query(
-                "SELECT count(*) FROM pg_stat_activity WHERE usename = :user AND pid <> pg_backend_pid()",
+                # Whose it is can be seen by all, what it is only by those with pg_read_all_stats.
+                "SELECT count(*) FROM pg_stat_activity WHERE usename = :user AND pid <> pg_backend_pid() "
+                "AND coalesce(backend_type, 'client backend') = 'client backend'",
                 user=user,
             )[0][0]
         )
