@@ -30,6 +30,8 @@ from tests.machines.case import (
 )
 from tests.machines.stage import Json
 
+# What is waited for in vain, in seconds: long enough for the function that waits to be called.
+SHORTLY = 5
 SECRET = "shop/production/database"
 PREVIOUS = "5a1f9c0e-0d6b-4f5e-9f0a-6f1f3f1c2b7d"
 AGREED_TO = "9f86d081884c7d65"
@@ -43,6 +45,7 @@ ROTATION = RotationPlan(
     statements=AGREED_TO,
 )
 
+DIED_PROMOTED = "the dead run had promoted it: the value before is current, and its consumers start with it"
 PLAN = ["PlanRotation", "Planned?"]
 LOCK = [*PLAN, "AcquireLock", "StillPlanned?"]
 REPLAN = ["PlanAgain", "Replanned?"]
@@ -176,7 +179,7 @@ ROTATED = [
         "it bakes between the last consumer and the end of the old value",
         {
             **READY,
-            "PlanRotation": [to_rotate("Ready", ["api"], ["worker"], bake=1)],
+            "PlanRotation": [to_rotate("Ready", ["api"], ["worker"], bake=SHORTLY)],
             **PROMOTES,
             **ROLLS,
             "Bake": [SILENCE],
@@ -289,7 +292,7 @@ CHANGED_NOTHING = [
 ]
 RECOVERED = [
     rotate(
-        "the dead run had promoted it: the value before is current, and its consumers start with it",
+        DIED_PROMOTED,
         {**RECOVER, **TAKEN_BACK},
         [*TAKE_OVER, *TAKE_BACK],
         "FailedClean",
@@ -367,7 +370,7 @@ RECOVERED = [
 
 def told_of_adoption(*statements: str, digest: str | None, reason: str = "") -> tuple[Json, Ending]:
     said = {"reason": reason, "statements": list(statements), "hash": digest}
-    no_change = {"outcome": "NoChange", "deployment": DEPLOYMENT, "release": None, "services": {}}
+    no_change: Json = {"outcome": "NoChange", "deployment": DEPLOYMENT, "release": None, "services": {}}
     return gives(outcome="Adoption", **said), Ending("SUCCEEDED", {**no_change, **said})
 
 

@@ -61,6 +61,7 @@ from tests.machines.rotate_cases import (
     REVERT_1,
     ROLL_1,
     SET,
+    SHORTLY,
     STAGE,
     STAGED,
     TAKE_BACK,
@@ -350,7 +351,7 @@ CAUGHT = [
         {**READY_LATER, "PlanAgain": [to_rotate("Busy", busy=BUSY)], "Await": [SILENCE]},
         [*LOCK, *REPLAN, "AwaitRollout", *CLEAN],
         error=("States.Timeout", ""),
-        seconds=1,
+        seconds=SHORTLY,
     ),
     caught(
         "the lock cannot be taken over",
