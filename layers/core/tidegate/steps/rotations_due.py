@@ -24,8 +24,8 @@ METRIC = "RotationsOverdue"
 
 
 def look_at_rotations(ports: Ports, at_once: bool = False) -> int:
-    """Counts them as a metric, none as well, in the first minute of an hour, or `at_once`; gives how many there are. Two
-    sweeps in that minute count twice: what matters is the most, not the sum."""
+    """Counts them as a metric, none as well, in the first minute of an hour or `at_once`; gives how many there are.
+    Two sweeps in that minute count twice: what matters is the most, not the sum."""
     now = ports.clock.now()
     if now.minute and not at_once:
         return 0
