@@ -193,7 +193,7 @@ def _restart(fields: Fields, system: str, environment: str) -> DeployRequest:
                 "a restart releases nothing", field=name, hint="give either restart, or what to release"
             )
     inner = Fields(fields.raw("restart"), {"secret", "version", "at"})
-    restart = Restart(inner.text("secret"), inner.text("version"), _moment(inner.text("at")))
+    restart = Restart(inner.text("secret"), inner.text("version"), _moment(inner.text("at"), "restart.at"))
     return DeployRequest(
         system,
         environment,
@@ -204,14 +204,14 @@ def _restart(fields: Fields, system: str, environment: str) -> DeployRequest:
     )
 
 
-def _moment(text: str) -> str:
+def _moment(text: str, field: str) -> str:
     try:
         known = datetime.fromisoformat(text).utcoffset() is not None
     except ValueError:
         known = False
     if not known:
         raise BadInputError(
-            "restart.at is no moment", field="restart.at", hint="ISO 8601 in UTC: 2026-11-23T08:00:00Z"
+            f"{field} is no moment", field=field, hint="ISO 8601 in UTC: 2026-11-23T08:00:00Z"
         )
     return text
 
@@ -260,7 +260,7 @@ def parse_rotate(data: object) -> RotateRequest | RecoverRequest:
         fields.note("reason"),
         fields.note("actor"),
         fields.trigger(),
-        fields.note("slot"),
+        _moment(fields.text("slot"), "slot") if fields.has("slot") else "",
         adopt,
         fields.text("statements") if fields.has("statements") else None,
     )
