@@ -16,10 +16,9 @@ from typing import Any, Protocol
 import pg8000.native
 import pymysql
 import pytest
-from tidegate.adapters.mysql_logins import MysqlLogins
-from tidegate.adapters.postgres_logins import PostgresLogins
+from tidegate.adapters.logins import DatabaseLogins
 from tidegate.domain.rotation import CURRENT, PENDING, version_of
-from tidegate.ports import Logins, Ports
+from tidegate.ports import Ports
 from tidegate.steps.rotate_secret import run
 
 from tests.databases.stage import SystemClock, new_deployment
@@ -192,13 +191,12 @@ class Shop:
     """A system whose database and users are real."""
 
     kind: str
-    logins: Logins
     connect: Callable[[dict[str, Any]], Session]
     world: World = field(default_factory=World)
 
     @property
     def ports(self) -> Ports:
-        return replace(self.world.ports, logins=self.logins, clock=SystemClock())
+        return replace(self.world.ports, logins=DatabaseLogins(), clock=SystemClock())
 
     def ask(self, step: str, deployment: str, previous: str | None, **more: Any) -> dict[str, Any]:
         payload = {
@@ -276,7 +274,7 @@ def test_postgresql(server: Server) -> None:
     with server.session(database, user) as owner:
         owner.run("CREATE TABLE orders (id int PRIMARY KEY, total int NOT NULL)")
         owner.run("INSERT INTO orders VALUES (1, 0)")
-    shop = Shop("postgres", PostgresLogins(), PostgresSession)
+    shop = Shop("postgres", PostgresSession)
     value = server.secret(database)
     shop.world.secrets.put(SECRET, value | {"username": user})
     shop.world.secrets.put(ADMIN_SECRET, value | {"username": dba})
@@ -288,7 +286,7 @@ def test_mariadb(mariadb: MariaDB) -> None:
     mariadb.make_database("shop", "shop_app", FIRST_PASSWORD)
     mariadb.rows("CREATE TABLE orders (id int PRIMARY KEY, total int NOT NULL)", database="shop")
     mariadb.rows("INSERT INTO orders VALUES (1, 0)", database="shop")
-    shop = Shop("mysql", MysqlLogins(), MariadbSession)
+    shop = Shop("mysql", MariadbSession)
     value = {"engine": "mariadb", "host": HOST, "port": mariadb.port, "dbname": "shop"}
     shop.world.secrets.put(SECRET, value | {"username": "shop_app", "password": FIRST_PASSWORD})
     shop.world.secrets.put(ADMIN_SECRET, value | {"username": MARIADB_ADMIN, "password": MARIADB_PASSWORD})

@@ -227,6 +227,12 @@ def test_a_secret_that_cannot_be_read() -> None:
         assert '{"keys": ["…"]}' in not_ready(tokens)
 
 
+def test_a_secret_of_another_engine() -> None:
+    rotations = Rotations.of("postgres")
+    rotations.world.secrets.put(SECRET, credential("app", OLD_PASSWORD, engine="mariadb"))
+    assert not_ready(rotations) == "the secret is of mysql, and the manifest says postgres"
+
+
 def test_an_admins_secret_that_cannot_be_read() -> None:
     rotations = Rotations.of("postgres")
     rotations.world.secrets.put(ADMIN_SECRET, {"password": f"{CANARY}"})

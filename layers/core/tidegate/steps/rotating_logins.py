@@ -175,7 +175,12 @@ class LoginRotation:
         return self.ports.logins.log_in(credential, self.request.tls, patience)
 
     def _read(self, value: SecretValue) -> Credential:
-        return read(value.text, self.request.format, self.request.kind)
+        credential = read(value.text, self.request.format, self.request.kind)
+        if credential.engine != self.request.kind:
+            raise FailedError(
+                f"the secret is of {credential.engine}, and the manifest says {self.request.kind}"
+            )
+        return credential
 
 
 def _readable(value: SecretValue, secret: str, kind: str, own: Credential) -> Credential:
