@@ -105,7 +105,12 @@ def _referred(path: str, secret: str, where: str) -> tuple[str, str, str] | None
     name, _, selector = path.removeprefix(REFERENCE).partition(":")
     if not _is_secret(name, secret, where):
         return None
-    return ("", "", selector) if len(selector) >= _SHORTEST_VERSION else ("", selector, "")
+    return ("", "", selector) if is_version(selector) else ("", selector, "")
+
+
+def is_version(selector: str) -> bool:
+    """Whether the selector of a reference is the id of a version, else the name of a stage."""
+    return len(selector) >= _SHORTEST_VERSION
 
 
 def _is_secret(taken: str, secret: str, where: str) -> bool:
