@@ -453,7 +453,9 @@ def test_objects_of_either_belong_to_the_owner(house: House) -> None:
 
 def test_an_administrator_that_is_no_superuser(house: House) -> None:
     """CREATEROLE before 16, ADMIN OPTION from then on; what it needs for a moment it gives back."""
+    house.do(f"GRANT CREATE ON DATABASE {house.database} TO {identifier(house.app)}")
     house.as_app("CREATE TABLE orders (id serial)", "GRANT SELECT ON orders TO PUBLIC")
+    house.as_app("CREATE SCHEMA own CREATE TABLE own.t (a int)")
     house.do(f"GRANT CREATE ON DATABASE {house.database} TO {house.admin} WITH GRANT OPTION")
     before = memberships(house)
     adopted(house)
