@@ -199,7 +199,7 @@ class Shop:
         return replace(self.world.ports, logins=DatabaseLogins(), clock=SystemClock())
 
     def ask(self, step: str, deployment: str, previous: str | None, **more: Any) -> dict[str, Any]:
-        payload = {
+        payload: dict[str, Any] = {
             "step": step,
             "system": "shop",
             "environment": "production",

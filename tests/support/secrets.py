@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from tidegate.domain.errors import BadInputError, ConflictError, NotFoundError
 from tidegate.domain.rotation import CURRENT, PENDING, PREVIOUS
@@ -16,16 +16,21 @@ from tidegate.ports import Clock, MovedError, SecretState, SecretValue
 from tests.support.clock import FakeClock, iso
 from tests.support.scripted import Scripted, recorded
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 # What no answer, log line or exception may have in it: every password here begins so.
 CANARY = "canary5e1d"
 FIRST = "00000000-0000-4000-8000-000000000001"
 
 
-def locked(method: Callable[..., Any]) -> Callable[..., Any]:
+def locked(
+    method: Callable[Concatenate[FakeSecrets, P], R],
+) -> Callable[Concatenate[FakeSecrets, P], R]:
     """Threads of the tests read while another one rotates."""
 
     @functools.wraps(method)
-    def call(self: FakeSecrets, *args: Any, **more: Any) -> Any:
+    def call(self: FakeSecrets, /, *args: P.args, **more: P.kwargs) -> R:
         with self.lock:
             return method(self, *args, **more)
 
