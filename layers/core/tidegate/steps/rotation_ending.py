@@ -39,6 +39,7 @@ BEGUN, NOT_READY, RETIRE, DRAINING, NOT_ROLLED = "Begun", "NotReady", "Retire", 
 # What `rotate_secret` found when it was to move the current version back.
 RESTORED: Final = "Restored"
 NOT_PROMOTED: Final = "NotPromoted"
+MOVED: Final = "Moved"
 _RETIRED_PART: Final = "retired"
 
 
@@ -240,10 +241,11 @@ def begin_restoring(event: Mapping[str, Any], ports: Ports, deployment: Deployme
 def how_it_failed(
     event: Mapping[str, Any], ports: Ports, ledger: Ledger, deployment: Deployment, reason: str
 ) -> tuple[Outcome, str, dict[str, dict[str, Any]]]:
-    """FailedClean where the value before is current, and every task that runs started with it."""
+    """FailedClean where the value before is current, and every task that runs started with it; or where no service was
+    touched, whatever somebody else has made current meanwhile."""
     run = Rotations(ports.store, ports.clock).run_of(deployment.id)
     if run is None:
-        return Outcome.FAILED_CLEAN, f"{reason}; no consumer had the new value", {}
+        return Outcome.FAILED_CLEAN, f"{reason}; no consumer was started with the new value", {}
     plan = plan_of(deployment)
     if run.retiring and not run.restored:
         return (
@@ -251,16 +253,16 @@ def how_it_failed(
             f"{reason}; every consumer has the new value, but the old credential may still work",
             described(plan, {service.key: service.previous for service in plan.services}, "Restarted"),
         )
-    rolled = _rolled(ledger, deployment, Direction.ROLL)
-    if not run.restored and event.get("restored") == NOT_PROMOTED and rolled:
-        # A service rolls only after Promote: somebody has moved the value since, and tasks of ours may hold ours.
+    rolled, restored = _rolled(ledger, deployment, Direction.ROLL), event.get("restored")
+    if not run.restored and restored in (NOT_PROMOTED, MOVED):
+        if not rolled:
+            return Outcome.FAILED_CLEAN, f"{reason}; no consumer was started with the new value", {}
+        # A service rolls only after Promote: somebody has moved the value since, and tasks of ours hold ours.
         return (
             Outcome.FAILED_DIRTY,
             f"{reason}; the new value is not current, but was already rolled out to: {', '.join(sorted(rolled))}",
             {},
         )
-    if not run.restored and event.get("restored") == NOT_PROMOTED:
-        return Outcome.FAILED_CLEAN, f"{reason}; no consumer had the new value", {}
     if not run.restored:
         return Outcome.FAILED_DIRTY, f"{reason}; which value is current could not be put right", {}
     states, back = states_of(ports, plan), _rolled(ledger, deployment, Direction.REVERT)
