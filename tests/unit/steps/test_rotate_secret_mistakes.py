@@ -222,7 +222,7 @@ def test_somebody_is_quicker_between_the_look_and_the_swap() -> None:
     setattr(secrets, "describe", quicker)  # noqa: B010 -- a method
     answer = rotations.ask("Promote")
     assert (answer["outcome"], FOREIGN in answer["reason"]) == ("Moved", True)
-    assert rotations.ask("Restore")["outcome"] == "Moved"
+    assert rotations.ask("Restore")["outcome"] == "NotPromoted"
     assert rotations.current == FOREIGN
 
 

@@ -162,10 +162,12 @@ def _restore(request: SecretRotation, ports: Ports) -> Answer:
         except MovedError:
             return {"outcome": "Moved", "reason": moved(_state(request, ports).version_with(CURRENT))}
         return {"outcome": "Restored", "reason": ""}
-    if current == request.version or (request.previous is not None and current != request.previous):
+    # What was current is AWSPREVIOUS when it is no more.
+    was_current = current == request.version or PREVIOUS in state.stages.get(request.version, frozenset())
+    if was_current and current != request.previous:
         return {"outcome": "Moved", "reason": moved(current)}
-    # What was current is AWSPREVIOUS when it is no more: an earlier invocation has brought the old one back.
-    was_current = PREVIOUS in state.stages.get(request.version, frozenset())
+    # Somebody else's value is theirs to look after, as long as ours never was current; and an earlier invocation may
+    # have brought the old one back.
     return {"outcome": "Restored" if was_current else "NotPromoted", "reason": ""}
 
 
