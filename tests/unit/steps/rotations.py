@@ -205,3 +205,10 @@ class Run:
         if restored is None or abandoned is None or (self.promoted and restored["outcome"] != "Restored"):
             return "FailedDirty"
         return "FailedClean"
+
+
+def begun(name: str, until: str) -> Rotations:
+    """A rotation up to a step, which comes next; one that undoes it comes after Promote."""
+    rotations = Rotations.of(name)
+    rotations.go(*FORWARD[: FORWARD.index(until if until in FORWARD else RETIRE)])
+    return rotations
