@@ -111,3 +111,10 @@ def test_every_queue_and_alarm_is_explained(stack: Stack) -> None:
             full = properties.get("QueueName") or properties.get("AlarmName")
             short = full["Fn::Sub"].removeprefix("${AWS::StackName}-")
             assert f"`{short}`" in said, f"docs/operations.md does not say what to do about {name}"
+
+
+def test_every_queue_is_looked_into_by_doctor(stack: Stack) -> None:
+    looked = (ROOT / "cli/tidegate_cli/doctor/checks_alerts.py").read_text()
+    for name in stack.of_type("AWS::SQS::Queue"):
+        assert stack.written["Outputs"][f"{name}Url"]["Value"] == {"Ref": name}
+        assert f'"{name}Url": ' in looked, f"tidegate doctor does not look into {name}"
