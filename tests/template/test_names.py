@@ -118,3 +118,10 @@ def test_every_queue_is_looked_into_by_doctor(stack: Stack) -> None:
     for name in stack.of_type("AWS::SQS::Queue"):
         assert stack.written["Outputs"][f"{name}Url"]["Value"] == {"Ref": name}
         assert f'"{name}Url": ' in looked, f"tidegate doctor does not look into {name}"
+
+
+def test_every_machine_is_looked_for_by_doctor(stack: Stack) -> None:
+    looked = (ROOT / "cli/tidegate_cli/doctor/checks_installation.py").read_text()
+    for name in stack.machines:
+        assert stack.written["Outputs"][f"{name}Arn"]["Value"] == {"Ref": name}
+        assert f'"{name}Arn",' in looked, f"tidegate doctor does not look for {name}"
