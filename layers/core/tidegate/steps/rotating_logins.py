@@ -17,8 +17,8 @@ from tidegate.ports import Login, Ports, SecretValue, SqlError, WrongPasswordErr
 from tidegate.steps.database_state import listed
 from tidegate.steps.rotating import FailedError, Readiness, Versions
 
-# Of all connections of a step: a paused Aurora takes up to half a minute to wake, and longer after a day. The machine
-# gives a step 150 s.
+# Of all connections of a step: a paused Aurora takes up to half a minute to wake, and longer after a day. The function
+# has 120 s.
 PATIENCE_SECONDS: Final = 90.0
 SHORTEST_PATIENCE_SECONDS: Final = 5.0
 # What is shorter hides more of a reason than it keeps.
