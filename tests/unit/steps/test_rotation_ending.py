@@ -443,6 +443,31 @@ class TestASecondRecovery:
         assert shop.deployment(planned).outcome is Outcome.ROTATED
 
 
+class TestOneThatDidNotHearThatItMayRetire:
+    """BeginRetire was written and its answer lost for good: the machine goes back, and has disabled nothing."""
+
+    @pytest.fixture
+    def unheard(self, shop: Rotating, restarted: Begun) -> Begun:
+        planned, fence = restarted
+        shop.record(planned, "BeginRetire", fence)
+        assert shop.restore(planned, fence)["waves"] == [{"services": ["worker", "api"]}]
+        return restarted
+
+    def test_is_clean_when_every_consumer_is_back(self, shop: Rotating, unheard: Begun) -> None:
+        """Guards `forward_only` in `how_it_failed`."""
+        planned, fence = unheard
+        for service in ("worker", "api"):
+            shop.restart(planned, service, fence, "Revert")
+        assert shop.fail(planned, fence, "Restored")["outcome"] == "FailedClean"
+
+    def test_goes_on_going_back_when_it_is_recovered(self, shop: Rotating, unheard: Begun) -> None:
+        """Guards `forward_only` in `_recover`: Retire refuses where the old value is current, and nobody would start
+        the consumers."""
+        planned, _ = unheard
+        again = shop.plan(shop.execution("rotate"), "PlanRotation", recover=planned["deployment"])
+        assert (again["outcome"], again["retiring"], again["previous"]) == ("Recover", False, FIRST)
+
+
 class TestTheTasksOfTheWayBack:
     def test_are_new_though_the_task_definition_is_the_same(self, shop: Rotating, begun: Begun) -> None:
         """Guards `_replaced` in steps.roll_service: whoever adopts the PRIMARY leaves tasks with the new value."""

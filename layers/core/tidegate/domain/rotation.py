@@ -80,6 +80,12 @@ class RotationRun:
     retiring: bool = False
     replaces: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def forward_only(self) -> bool:
+        """Where the answer to `retiring` was lost, the machine may have gone back before anything was disabled: then it
+        goes on going back."""
+        return self.retiring and not self.restored
+
     def to_json(self) -> dict[str, Any]:
         return {entry.name: getattr(self, entry.name) for entry in fields(self)} | {
             "replaces": dict(self.replaces)

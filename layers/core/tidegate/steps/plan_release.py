@@ -299,7 +299,7 @@ def _recover(request: RecoverRequest, ports: Ports) -> Mapping[str, Any]:
     waves = [] if deployment.plan is None else deployment.plan.waves()
     known = Rotations(ports.store, ports.clock).run_of(deployment.id) if deployment.rotation else None
     return _answer(RECOVER, deployment.id, deployment, waves=waves) | (
-        {} if known is None else {"previous": known.previous, "retiring": known.retiring}
+        {} if known is None else {"previous": known.previous, "retiring": known.forward_only}
     )
 
 

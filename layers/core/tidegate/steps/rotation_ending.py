@@ -247,7 +247,7 @@ def how_it_failed(
     if run is None:
         return Outcome.FAILED_CLEAN, f"{reason}; no consumer was started with the new value", {}
     plan = plan_of(deployment)
-    if run.retiring and not run.restored:
+    if run.forward_only:
         return (
             Outcome.FAILED_DIRTY,
             f"{reason}; every consumer has the new value, but the old credential may still work",
