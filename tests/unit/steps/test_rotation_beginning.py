@@ -131,6 +131,15 @@ class TestWhoHoldsTheValueBefore:
             shop.world.containers.complete(f"shop-{service}")
         assert shop.begin(planned, fence, created_at=made)["outcome"] == "Begun"
 
+    def test_not_one_that_has_no_task_any_more(self, shop: Rotating, planned: Answer, fence: int) -> None:
+        before = shop.primary("api")
+        made = shop.ledger.now()
+        shop.world.clock.advance(5)
+        taking(shop, "worker")
+        shop.world.containers.supersede("shop-api", "shop-api")
+        shop.world.containers.service("shop-api").change(before, status="INACTIVE")
+        assert shop.begin(planned, fence, created_at=made)["outcome"] == "Begun"
+
     def test_nobody_where_it_is_not_known_when_the_value_was_made(
         self, shop: Rotating, planned: Answer, fence: int
     ) -> None:

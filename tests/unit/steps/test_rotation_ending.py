@@ -90,6 +90,17 @@ class TestThePointOfNoReturn:
         shop.settle("api")
         assert shop.record(planned, "BeginRetire", fence)["outcome"] == "Retire"
 
+    def test_does_not_wait_for_what_has_no_task_any_more(self, shop: Rotating, begun: Begun) -> None:
+        """Guards INACTIVE in `_with_tasks`."""
+        planned, fence = begun
+        before = shop.primary("api")
+        shop.restart(planned, "worker", fence)
+        shop.roll(planned, "api", fence)
+        service = shop.world.containers.service("shop-api")
+        service.change(service.primary.id, rollout_state="COMPLETED")
+        service.change(before, status="INACTIVE")
+        assert shop.record(planned, "BeginRetire", fence)["outcome"] == "Retire"
+
     def test_is_not_passed_while_an_alarm_rings(self, shop: Rotating) -> None:
         shop.settings(bake={"for": "2m", "alarms": ["errors"]})
         planned, fence = shop.restarted()

@@ -14,7 +14,7 @@ from typing import Any, Final
 from tidegate.domain.deployment import Deployment, Line, Phase
 from tidegate.domain.errors import LostLockError, NotFoundError
 from tidegate.domain.outcome import Outcome
-from tidegate.domain.rollout import Direction, ServiceState
+from tidegate.domain.rollout import Direction, EcsDeployment, ServiceState
 from tidegate.domain.rotation import RotationPlan, RotationRun, SecretStanding, version_of
 from tidegate.ledger.records import Ledger
 from tidegate.ledger.rotations import Rotations
@@ -109,7 +109,7 @@ def _is_stale(state: ServiceState | None, since: str, rolled: str | None) -> boo
         return False
     return any(
         entry.id != rolled and entry.created_at and parse_iso(entry.created_at) < parse_iso(since)
-        for entry in state.deployments
+        for entry in _with_tasks(state)
     )
 
 
@@ -133,7 +133,7 @@ def begin_retire(event: Mapping[str, Any], ports: Ports, deployment: Deployment)
         return _answer(
             NOT_ROLLED, f"{', '.join(sorted(astray))}: another ECS deployment took the place of ours"
         )
-    old = [service.key for service in plan.changed if len(states[service.service].deployments) > 1]
+    old = [service.key for service in plan.changed if len(_with_tasks(states[service.service])) > 1]
     if old:
         return _answer(DRAINING, f"tasks that started before are still there: {', '.join(sorted(old))}")
     ringing = [] if plan.bake is None else ports.alarms.in_alarm(plan.bake.alarms)
@@ -305,6 +305,11 @@ def _runs(state: ServiceState | None, ecs_deployment: str) -> bool:
     """Whether a service has settled on this very ECS deployment, whose tasks all started after it did."""
     primary = None if state is None else state.primary
     return primary is not None and primary.id == ecs_deployment and primary.rollout_state == "COMPLETED"
+
+
+def _with_tasks(state: ServiceState) -> list[EcsDeployment]:
+    """ECS may still list one that has been replaced completely (API reference, Deployment: status INACTIVE)."""
+    return [entry for entry in state.deployments if entry.status != "INACTIVE"]
 
 
 def _answer(outcome: str, reason: str) -> dict[str, Any]:
