@@ -1,6 +1,6 @@
 """The values behind a container's `secrets`."""
 
-from ministack.services import ecs, ssm
+from ministack.services import ecs, secretsmanager, ssm
 
 from tidegate_local.ecs.records import Record
 from tidegate_local.seam import expect
@@ -36,3 +36,10 @@ def resolve(definition: Record) -> dict[str, str]:
                 raise SecretError(f"unable to retrieve parameter {source} for environment variable {name}")
             found[name] = str(value)
     return found
+
+
+def current_version(secret: str) -> str | None:
+    """Id of the version that a task started now would be given. Call inside the task's account and region."""
+    _, known = secretsmanager._resolve(secret)
+    versions = {} if known is None else known["Versions"]
+    return next((version for version, entry in versions.items() if "AWSCURRENT" in entry["Stages"]), None)
