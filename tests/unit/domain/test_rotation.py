@@ -27,7 +27,17 @@ STRING = replace(
 RUN = RotationRun("v1", "v2", "app", "app_clone", AT)
 BACK = replace(RUN, restored=True, replaces={"api": "ecs-svc/1"})
 STANDING = SecretStanding(
-    "shop/db", AT, AT, "v2", "d1", "ada", "app_clone", {"api": "ecs-svc/1"}, "d2", AT, "Rotated"
+    "shop/db",
+    AT,
+    AT,
+    "v2",
+    "d1",
+    "ada",
+    "app_clone",
+    {"api": "ecs-svc/1"},
+    attempt="d2",
+    attempt_at=AT,
+    attempt_outcome="Rotated",
 )
 
 

@@ -114,7 +114,7 @@ class TestWhoHoldsTheValueBefore:
         taking(shop, "worker")
         told = shop.begin(planned, fence, created_at=shop.ledger.now())
         assert told["outcome"] == "NotReady"
-        assert told["reason"].startswith("api started before the secret's current value")
+        assert told["reason"].partition(":")[0].startswith("api ")
         assert f"--cluster {CLUSTER} --service shop-api)" in told["reason"]
         assert shop.rotations.run_of(planned["deployment"]) is None
 
@@ -126,7 +126,7 @@ class TestWhoHoldsTheValueBefore:
         shop.world.clock.advance(5)
         for service in ("api", "worker"):
             shop.world.containers.supersede(f"shop-{service}", f"shop-{service}")
-        assert "api and worker started before" in shop.begin(planned, fence, created_at=made)["reason"]
+        assert shop.begin(planned, fence, created_at=made)["reason"].startswith("api and worker ")
         for service in ("api", "worker"):
             shop.world.containers.complete(f"shop-{service}")
         assert shop.begin(planned, fence, created_at=made)["outcome"] == "Begun"
@@ -189,14 +189,15 @@ class TestAfterARotation:
         shifted(shop, "api", -3600)
         planned = shop.asked()
         told = shop.begin(planned, shop.acquire(planned), previous=current)
-        assert told["reason"].startswith("api started before")
+        assert (told["outcome"], told["reason"].partition(" ")[0]) == ("NotReady", "api")
+        assert "worker" not in told["reason"]
 
     def test_and_a_change_by_hand_only_the_version_counts(self, shop: Rotating, current: str) -> None:
         """Guards `standing.version == previous` in `_since` and for `rolled`."""
         planned = shop.asked()
         fence = shop.acquire(planned)
         told = shop.begin(planned, fence, previous="by-hand", created_at=shop.ledger.now())
-        assert told["reason"].startswith("api and worker started before")
+        assert (told["outcome"], told["reason"][:15]) == ("NotReady", "api and worker ")
         for service in ("api", "worker"):
             taking(shop, service)
         assert (
