@@ -85,7 +85,7 @@ NOT_READY = gives(
     created_at=None,
     sessions=0,
 )
-STALE = gives(outcome="NotReady", reason="api started before the secret's current value")
+STALE = gives(outcome="NotReady", reason="api may hold another value")
 NOT_ROLLED = gives(outcome="NotRolled", reason="api: another ECS deployment took the place of ours")
 NOT_RETIRED = gives(outcome="Failed", reason="AWSCURRENT is at another version", version=None)
 OTHER = raises("OutsideError", "nor this")

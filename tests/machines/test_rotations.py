@@ -131,9 +131,9 @@ def test_what_precheck_found_is_recorded_before_anything_is_written(stage: Stage
     run = played(stage, of("a canary, then the rest").answers)
     found = PRECHECKED["gives"]
     begin = run.payload("BeginRotation")
-    assert {name: begin[name] for name in ("previous", "user", "next_user", "created_at")} == {
-        name: found[name] for name in ("previous", "user", "next_user", "created_at")
-    }
+    handed_on = ("previous", "user", "next_user", "created_at", "sessions")
+    assert {name: begin[name] for name in handed_on} == {name: found[name] for name in handed_on}
+    assert begin["noticed"] == found["reason"]
     assert run.called.index("BeginRotation") < run.called.index("Stage")
 
 

@@ -8,8 +8,10 @@ from datetime import timedelta
 import pytest
 from tidegate.domain.deployment import Phase
 from tidegate.domain.errors import LostLockError, TransientError
+from tidegate.domain.outcome import Outcome
 from tidegate.domain.rotation import SecretStanding, version_of
 from tidegate.ledger.time import iso, parse_iso
+from tidegate.steps.rotation_ending import attempted
 
 from tests.support.secrets import FIRST
 from tests.unit.steps.conftest import CLUSTER, ENVIRONMENT, SYSTEM, Answer, crashing
@@ -150,6 +152,48 @@ class TestWhoHoldsTheValueBefore:
         made = shop.world.containers.service("shop-worker").primary.created_at
         assert made.endswith(".000Z")
         assert shop.begin(planned, fence, created_at=made.replace(".000Z", "Z"))["outcome"] == "Begun"
+
+
+def test_an_abort_after_it_was_written_is_heard_later(shop: Rotating, planned: Answer, fence: int) -> None:
+    """Its answer was lost. `Aborted` here would end the run without a look at the secret."""
+    shop.begin(planned, fence)
+    shop.people.ask_abort(planned["deployment"], shop.deployment(planned), "grace", "not now")
+    assert shop.begin(planned, fence)["outcome"] == "Begun"
+
+
+def test_what_was_noticed_is_told(shop: Rotating, planned: Answer, fence: int) -> None:
+    noticed = "version 7f3c, which somebody else has made AWSPENDING, loses that label"
+    shop.begin(planned, fence, sessions=2, noticed=noticed)
+    told = shop.told(planned, "rotating")
+    assert told == f"{SECRET}: app, then app_clone; app_clone has 2 open sessions; {noticed}"
+
+
+class TestAfterOneThatFailedDirty:
+    def test_whoever_may_have_its_value_starts_anew_first(self, shop: Rotating) -> None:
+        """Guards `suspects`: the next rotation would set another password for the user that their tasks log in as."""
+        first, fence = shop.restarted()
+        shop.restore(first, fence)
+        shop.restart(first, "api", fence, "Revert")
+        assert shop.fail(first, fence, "Restored")["outcome"] == "FailedDirty"
+        shop.locks.release(SYSTEM, ENVIRONMENT, first["deployment"])
+        planned = shop.asked()
+        later = shop.acquire(planned, "later")
+        told = shop.begin(planned, later)
+        assert (told["outcome"], told["reason"].partition(" may")[0]) == ("NotReady", "worker")
+        taking(shop, "worker")
+        assert shop.begin(planned, later)["outcome"] == "Begun"
+
+    def test_also_where_the_sweep_gave_it_up(self, shop: Rotating) -> None:
+        first, _ = shop.restarted()
+        write = attempted(shop.world.ports, shop.deployment(first), Outcome.FAILED_DIRTY)
+        shop.world.store.transact(write)
+        assert set(shop.standing().suspects) == {shop.primary("api"), shop.primary("worker")}
+
+    def test_nobody_once_a_rotation_has_succeeded(self, shop: Rotating) -> None:
+        known = SecretStanding(SECRET, suspects=("ecs-svc/1",))
+        shop.world.store.transact([shop.rotations.standing_write(SYSTEM, ENVIRONMENT, known)])
+        assert shop.rotate()["outcome"] == "Rotated"
+        assert shop.standing().suspects == ()
 
 
 class TestAfterARotation:

@@ -100,7 +100,8 @@ class RotationRun:
 class SecretStanding:
     """How a secret stands in an environment: its last rotation that succeeded (`rotated_at`, `deployment`, `actor`, the
     `version` that is current since), and the last attempt, whatever came of it. A consumer that started before
-    `promoted_at` has another value, unless the rotation itself started it by an ECS deployment of `rolled`."""
+    `promoted_at` has another value, unless the rotation itself started it by an ECS deployment of `rolled`; those of
+    `suspects` may have one that was given up."""
 
     secret: str
     rotated_at: str = ""
@@ -110,17 +111,19 @@ class SecretStanding:
     actor: str = ""
     user: str = ""
     rolled: Mapping[str, str] = field(default_factory=dict)
+    suspects: tuple[str, ...] = ()
     attempt: str = ""
     attempt_at: str = ""
     attempt_outcome: str = ""
 
     def to_json(self) -> dict[str, Any]:
         item = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        return {**item, "rolled": dict(self.rolled)}
+        return {**item, "rolled": dict(self.rolled), "suspects": list(self.suspects)}
 
     @classmethod
     def from_json(cls, item: Mapping[str, Any]) -> SecretStanding:
-        return cls(**{entry.name: item[entry.name] for entry in fields(cls) if entry.name in item})
+        known = {entry.name: item[entry.name] for entry in fields(cls) if entry.name in item}
+        return cls(**{**known, "suspects": tuple(item.get("suspects", ()))})
 
 
 PRECHECK: Final = "Precheck"

@@ -56,10 +56,24 @@ class Rotations:
     def standing_write(self, system: str, environment: str, standing: SecretStanding) -> Write:
         return Put(keys.secret(system, environment, standing.secret), present(standing.to_json()))
 
-    def attempt_write(self, deployment: Deployment, secret: str, at: str, outcome: str) -> Write:
+    def note_attempt(self, deployment: Deployment, secret: str, outcome: str) -> None:
+        """One that ended before it had the lock."""
+        write = self.attempt_write(deployment, secret, self._ledger.now(), outcome)
+        self._store.transact([write])
+
+    def attempt_write(
+        self, deployment: Deployment, secret: str, at: str, outcome: str, suspects: Sequence[str] = ()
+    ) -> Write:
         """The last attempt at a secret, whatever came of it."""
         place = deployment.system, deployment.environment
         known = self.standing(*place, secret) or SecretStanding(secret)
         return self.standing_write(
-            *place, replace(known, attempt=deployment.id, attempt_at=at, attempt_outcome=outcome)
+            *place,
+            replace(
+                known,
+                attempt=deployment.id,
+                attempt_at=at,
+                attempt_outcome=outcome,
+                suspects=tuple(sorted({*known.suspects, *suspects})),
+            ),
         )

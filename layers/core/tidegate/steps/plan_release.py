@@ -98,6 +98,9 @@ def _plan(
             return _answer(Outcome.REFUSED.value, identity, deployment, error=error)
         return _refused(ledger, deployment, error)
     except RefusalError as error:
+        if isinstance(request, RotateRequest) and request.adopt is None:
+            outcome = _outcome_of(error).value
+            Rotations(ports.store, ports.clock).note_attempt(deployment, request.secret, outcome)
         return _refused(ledger, deployment, error)
     settled = _settled(ledger, request, deployment, proposal, lock)
     if settled is not None:

@@ -58,41 +58,42 @@ def begin_rotation(event: Mapping[str, Any], ports: Ports, deployment: Deploymen
     one whose password would be overwritten.
     """
     plan, rotation, fence = plan_of(deployment), rotation_of(deployment), int(event["fence"])
+    rotations = Rotations(ports.store, ports.clock)
+    if rotations.run_of(deployment.id) is not None:
+        # An attempt before wrote it; an abort since then is heard before there is no way back.
+        insist_on_lock(ports, deployment, fence)
+        return _answer(BEGUN, "")
     abort = abort_of(ports, deployment.id)
     if abort is not None:
         return _answer(ABORTED, abort.told)
-    rotations = Rotations(ports.store, ports.clock)
     standing = rotations.standing(deployment.system, deployment.environment, rotation.secret)
     since, states = _since(standing, event), states_of(ports, plan)
     rolled = {} if standing is None or standing.version != event["previous"] else standing.rolled
+    suspects = frozenset[str]() if standing is None else frozenset(standing.suspects)
     stale = [
         service.key
         for service in plan.changed
-        if _is_stale(states.get(service.service), since, rolled.get(service.key))
+        if _is_stale(states.get(service.service), since, rolled.get(service.key), suspects)
     ]
     if stale:
         names = ", ".join(sorted(plan.service(key).service for key in stale))
         return _answer(
             NOT_READY,
-            f"{' and '.join(sorted(stale))} started before the secret's current value and may hold the one before:"
+            f"{' and '.join(sorted(stale))} may hold another value than the current one:"
             f" start anew first (aws ecs update-service --force-new-deployment --cluster {plan.cluster}"
             f" --service {names})",
         )
     run = RotationRun(
         str(event["previous"]), rotation.version, str(event["user"]), str(event["next_user"]), _now(ports)
     )
-    if rotations.run_of(deployment.id) is not None:
-        insist_on_lock(ports, deployment, fence)
-    else:
-        to = "" if run.user == run.next_user else f": {run.user}, then {run.next_user}"
-        line = Line(_now(ports), "rotating", detail=f"{rotation.secret}{to}")
-        rotations.save(
-            replace(deployment, phase=Phase.ROTATING),
-            run,
-            line,
-            fence=fence,
-            versions=[rotation.version, version_of(deployment.id, _RETIRED_PART)],
-        )
+    to = "" if run.user == run.next_user else f": {run.user}, then {run.next_user}"
+    rotations.save(
+        replace(deployment, phase=Phase.ROTATING),
+        run,
+        Line(_now(ports), "rotating", detail=f"{rotation.secret}{to}{_noticed(event, run)}"),
+        fence=fence,
+        versions=[rotation.version, version_of(deployment.id, _RETIRED_PART)],
+    )
     return _answer(BEGUN, "")
 
 
@@ -103,12 +104,28 @@ def _since(standing: SecretStanding | None, event: Mapping[str, Any]) -> str:
     return str(event.get("created_at") or "")
 
 
-def _is_stale(state: ServiceState | None, since: str, rolled: str | None) -> bool:
-    """The ECS deployment that the last rotation itself `rolled` has its value, whatever two clocks say."""
-    if state is None or not since:
+def _noticed(event: Mapping[str, Any], run: RotationRun) -> str:
+    """What Precheck has seen and found no fault with."""
+    sessions, said = int(event.get("sessions") or 0), str(event.get("noticed") or "")
+    open_ones = (
+        f"{run.next_user} has {sessions} open session{'' if sessions == 1 else 's'}" if sessions else ""
+    )
+    return "".join(f"; {part}" for part in (open_ones, said) if part)
+
+
+def _is_stale(state: ServiceState | None, since: str, rolled: str | None, suspects: frozenset[str]) -> bool:
+    """The ECS deployment that the last rotation itself `rolled` has its value, whatever two clocks say; those of
+    one that failed dirty may have the value that it gave up."""
+    if state is None:
         return False
     return any(
-        entry.id != rolled and entry.created_at and parse_iso(entry.created_at) < parse_iso(since)
+        entry.id in suspects
+        or (
+            entry.id != rolled
+            and since
+            and entry.created_at
+            and parse_iso(entry.created_at) < parse_iso(since)
+        )
         for entry in _with_tasks(state)
     )
 
@@ -244,6 +261,8 @@ def how_it_failed(
     """FailedClean where the value before is current, and every task that runs started with it; or where no service was
     touched, whatever somebody else has made current meanwhile."""
     run = Rotations(ports.store, ports.clock).run_of(deployment.id)
+    if deployment.plan is not None and rotation_of(deployment).adopt is not None:
+        return Outcome.FAILED_CLEAN, f"{reason}; nothing was rotated", {}
     if run is None:
         return Outcome.FAILED_CLEAN, f"{reason}; no consumer was started with the new value", {}
     plan = plan_of(deployment)
@@ -264,7 +283,12 @@ def how_it_failed(
             {},
         )
     if not run.restored:
-        return Outcome.FAILED_DIRTY, f"{reason}; which value is current could not be put right", {}
+        what = (
+            "the value before is current again, but no consumer was started with it"
+            if restored == RESTORED
+            else "which value is current could not be put right"
+        )
+        return Outcome.FAILED_DIRTY, f"{reason}; {what}", {}
     states, back = states_of(ports, plan), _rolled(ledger, deployment, Direction.REVERT)
     services = described(plan, {service.key: service.previous for service in plan.services}, "Reverted")
     astray = [
@@ -289,7 +313,24 @@ def attempted(ports: Ports, deployment: Deployment, outcome: Outcome) -> list[Wr
     if rotation is None or rotation.adopt is not None:
         return []
     rotations = Rotations(ports.store, ports.clock)
-    return [rotations.attempt_write(deployment, rotation.secret, _now(ports), outcome.value)]
+    suspects = _suspects(ports, deployment) if outcome is Outcome.FAILED_DIRTY else []
+    return [rotations.attempt_write(deployment, rotation.secret, _now(ports), outcome.value, suspects)]
+
+
+def _suspects(ports: Ports, deployment: Deployment) -> list[str]:
+    """ECS deployments with tasks that may hold the value which was given up: the next rotation would set another
+    password for its user under them."""
+    run = Rotations(ports.store, ports.clock).run_of(deployment.id)
+    if run is None or run.forward_only:
+        return []
+    ledger, plan = Ledger(ports.store, ports.clock), plan_of(deployment)
+    states, back = states_of(ports, plan), _rolled(ledger, deployment, Direction.REVERT)
+    found = {*run.replaces.values(), *_rolled(ledger, deployment, Direction.ROLL).values()}
+    for service in plan.changed:
+        state = states.get(service.service)
+        if state is not None and not (run.restored and _runs(state, back.get(service.key, ""))):
+            found |= {entry.id for entry in _with_tasks(state)}
+    return sorted(found - {""})
 
 
 def _rolled(ledger: Ledger, deployment: Deployment, direction: Direction) -> dict[str, str]:

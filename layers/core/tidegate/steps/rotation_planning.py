@@ -156,6 +156,9 @@ def _others(ports: Ports, request: RotateRequest) -> Iterator[str]:
         states = ports.containers.services(view.cluster, names) if names else {}
         for state in states.values():
             known = ports.containers.task_definition(state.task_definition)
-            if known is not None and consumes(known.content, request.secret):
+            # One that is held to a version, too: it would lose what it has.
+            if known is not None and any(
+                taking.restarts or taking.held for taking in takings(known.content, request.secret)
+            ):
                 yield f"{place.system}/{place.environment}"
                 break

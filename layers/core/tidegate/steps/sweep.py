@@ -29,6 +29,7 @@ from tidegate.steps.ending import is_paged, note_page
 from tidegate.steps.guarding import look
 from tidegate.steps.queueing import release_mess
 from tidegate.steps.resuming import by_kind, resume
+from tidegate.steps.rotation_ending import attempted
 from tidegate.steps.rotations_due import look_at_rotations
 from tidegate.steps.stopping import aborted, stop
 
@@ -204,7 +205,8 @@ class _Sweep:
 
     def _give_up(self, deployment: Deployment) -> int:
         reason = f"{MAX_RECOVERIES} attempts to finish or revert it ended without an outcome"
-        ended = self._ledger.end(deployment, Outcome.FAILED_DIRTY, reason)
+        tried = attempted(self._ports, deployment, Outcome.FAILED_DIRTY) if deployment.rotation else []
+        ended = self._ledger.end(deployment, Outcome.FAILED_DIRTY, reason, also=tried)
         if ended.outcome is not Outcome.FAILED_DIRTY:
             # Its execution recorded another end in the meantime.
             return 0
