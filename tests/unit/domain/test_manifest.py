@@ -254,6 +254,12 @@ class TestTheNamesOfSecrets:
         assert message == '"admin" is the secret itself'
 
 
+    def test_the_secret_that_rds_manages_may_be_an_admin(self) -> None:
+        managed = "rds!cluster-8a3f"
+        data = {**small(), "secrets": {"arive/database": {"kind": "postgres", "admin": managed}}}
+        assert parse_manifest(data).secrets["arive/database"].admin == managed
+
+
 class TestAnEnvironment:
     def test_has_its_services_in_the_order_they_roll(self) -> None:
         data = small()

@@ -37,6 +37,10 @@ _SCHEMES: Final = {
     "mysql": MYSQL,
     "mysql+pymysql": MYSQL,
 }
+_AS_JSON: Final = (
+    "write the value as JSON (engine, host, port, username, password, dbname), let the services take its key password,"
+    " then run `tidegate secrets adopt`"
+)
 _PORTS: Final = {POSTGRES: 5432, MYSQL: 3306}
 
 
@@ -128,7 +132,7 @@ def _form(text: str, format: Format) -> _Form:  # noqa: A002 - the manifest's wo
         raise BadInputError(
             "a secret that is one plain text has no user to alternate with",
             field="format",
-            hint="`tidegate secrets adopt` says how it becomes a JSON object",
+            hint=_AS_JSON,
         )
     content = _Object(text)
     if format == JSON:
@@ -168,7 +172,7 @@ class _Object:
             raise BadInputError(
                 "the secret's value is not a JSON object",
                 field="secret",
-                hint="`tidegate secrets adopt` says how a plain text becomes one",
+                hint=_AS_JSON,
             ) from None
 
     def with_texts(self, **values: str) -> str:

@@ -143,6 +143,19 @@ SecretTemplate = Annotated[
     ),
 ]
 
+# RDS calls the secrets that it manages itself `rds!cluster-…` and `rds!db-…` (RDS user guide, "Password management with
+# Amazon RDS and AWS Secrets Manager").
+AdminTemplate = Annotated[
+    str,
+    Matches(
+        r"([A-Za-z0-9/_+=.@!-]|\{environment\})+",
+        "a Secrets Manager name",
+        "use letters, digits and /_+=.@-!, and {environment} for the environment's name, 512 characters at most;"
+        " the name, not the ARN",
+        512,
+    ),
+]
+
 # CloudFormation API reference, StackName.
 StackName = Annotated[
     str,

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, Strict
 
 from tidegate.domain.manifest.fields import (
     AbsolutePath,
+    AdminTemplate,
     BodyText,
     CommandLine,
     ContainerName,
@@ -313,7 +314,7 @@ class Secret(Part):
         " two-step (redis); regenerate (token). Default: the first that fits the kind, dual-password for mysql.",
         examples=["alternating"],
     )
-    admin: SecretTemplate | None = Field(
+    admin: AdminTemplate | None = Field(
         default=None,
         description="Secret of a user that may change the others' passwords; {environment} stands for the environment."
         " Needed by alternating.",
