@@ -89,7 +89,7 @@ def test_nothing_is_known_before_anything_was_written(place: Place) -> None:
 def test_a_run_is_written_with_its_deployment_its_lines_and_its_versions(place: Place) -> None:
     place.save("v2", "v3")
     assert place.rotations.run_of("D1") == RUN
-    assert [place.rotations.wrote(version) for version in ("v1", "v2", "v3")] == [False, True, True]
+    assert [bool(place.rotations.wrote(version)) for version in ("v1", "v2", "v3")] == [False, True, True]
     known = place.ledger.deployment(*PLACE, "D1")
     assert known is not None
     assert known.phase is Phase.ROTATING

@@ -302,8 +302,10 @@ class TestAdoption:
         assert planned["rotation"]["statements"] == "5e1d"
         assert shop.plan_again(planned, shop.acquire(planned))["outcome"] == "Ready"
 
-    def test_of_a_bare_value_is_let_through(self, shop: Rotating) -> None:
-        assert shop.asked(secret=BARE, adopt="plan")["rotation"]["format"] == "plain"
+    def test_of_a_bare_value_is_refused_with_what_to_do_first(self, shop: Rotating) -> None:
+        planned = shop.asked(secret=BARE, adopt="plan")
+        assert planned["outcome"] == "Refused"
+        assert "write it as JSON" in planned["reason"]
 
     def test_waits_for_no_freeze_and_asks_no_consumer(self, shop: Rotating) -> None:
         shop.settings(freeze=ALWAYS)

@@ -121,7 +121,7 @@ def test_what_makes_no_value_current_starts_nothing(shop: Shop, event: dict[str,
 class TestOfARotation:
     @pytest.mark.parametrize("part", ["", "retired"])
     def test_its_own_version_restarts_nobody(self, part: str) -> None:
-        """Guards `wrote`: it starts its consumers itself, under the lock, one before the others."""
+        """Guards `looked_after`: it starts its consumers itself, under the lock, one before the others."""
         shop = Rotating()
         planned, _ = shop.started()
         version = version_of(planned["deployment"], part)
@@ -130,6 +130,17 @@ class TestOfARotation:
             "why": "a rotation looks after its consumers",
         }
         assert shop.world.executions.started == []
+
+    def test_its_version_that_is_brought_back_later_restarts(self) -> None:
+        """Guards `finished_at` in `looked_after`: whoever makes it current again is somebody else."""
+        shop = Rotating()
+        done = shop.rotate()
+        version = version_of(done["document"]["deployment"])
+        before = seen(shop, {**changed(version, resources=[ARN]), "time": shop.ledger.now()})
+        assert before["did"] == "nothing"
+        shop.world.clock.advance(60)
+        later = {**changed(version, resources=[ARN]), "time": shop.ledger.now()}
+        assert seen(shop, later)["did"] == "restarted its consumers"
 
     def test_a_version_of_somebody_else_restarts_as_ever(self) -> None:
         """Whatever a rotation is doing: it waits for the lock."""

@@ -10,6 +10,7 @@ from tidegate.domain.rotation import RotationRun, SecretStanding
 from tidegate.ledger import keys
 from tidegate.ledger.lines import line_write, present
 from tidegate.ledger.records import Ledger
+from tidegate.ledger.time import parse_iso
 from tidegate.ports import Check, Clock, Put, Store, Write
 
 
@@ -41,9 +42,19 @@ class Rotations:
             writes.append(Check(keys.abort(deployment.id), {"pk": None}))
         self._ledger.write(deployment, writes, fence)
 
-    def wrote(self, version: str) -> bool:
-        """Whether a rotation made this version, and looks after its consumers itself."""
-        return self._store.get(keys.secret_version(version)) is not None
+    def wrote(self, version: str) -> str | None:
+        """The rotation that made this version; None where somebody else did."""
+        item = self._store.get(keys.secret_version(version))
+        return None if item is None else str(item["deployment"])
+
+    def looked_after(self, version: str, at: str) -> bool:
+        """Whether the rotation that made this version made it current at this moment, ISO 8601, and looks after its
+        consumers itself. Once it has ended, who makes it current again is somebody else."""
+        by = self.wrote(version)
+        deployment = None if by is None else self._ledger.find(by)
+        if deployment is None:
+            return False
+        return deployment.finished_at is None or parse_iso(at) <= parse_iso(deployment.finished_at)
 
     def standing(self, system: str, environment: str, secret: str) -> SecretStanding | None:
         item = self._store.get(keys.secret(system, environment, secret))

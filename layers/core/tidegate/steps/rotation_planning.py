@@ -106,11 +106,12 @@ def _wanted(view: EnvironmentView, request: RotateRequest) -> Secret:
         raise RefusalError(
             "secrets of kind redis are not supported yet", field="kind", hint="rotate it by hand"
         )
-    if wanted.format == PLAIN and request.adopt is None:
+    if wanted.format == PLAIN:
         raise RefusalError(
             f"secret {request.secret} is a bare value, in which there is no room for a user",
             field="format",
-            hint=f"tidegate secrets adopt {view.system} {view.name} {request.secret}",
+            hint="write it as JSON (engine, host, port, username, password, dbname), let the services take its key"
+            f" password, say format: json, then tidegate secrets adopt {view.system} {view.name} {request.secret}",
         )
     return wanted
 

@@ -21,7 +21,7 @@ def secret_changed(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     secret, version = _secret(event, said), said.get("versionId")
     if said.get("labelUpdated") != CURRENT or secret is None or not isinstance(version, str) or not version:
         return {"did": "nothing", "why": "no current value has changed"}
-    if Rotations(ports.store, ports.clock).wrote(version):
+    if Rotations(ports.store, ports.clock).looked_after(version, str(event.get("time"))):
         return {"did": "nothing", "why": "a rotation looks after its consumers"}
     started = [
         f"{place.system}/{place.environment}: {restart(ports, _input(place, event, said, secret, version), version)}"
