@@ -35,6 +35,8 @@ _TRANSIENT_OF_LAMBDA = {
     "Lambda.TooManyRequestsException",
     "Lambda.Unknown",
     "Sandbox.Timedout",
+    # the errorType that Lambda answers for a process that was killed (out of memory, for one)
+    "Runtime.ExitError",
 }
 TRANSIENT = {
     INVOKE: _TRANSIENT_OF_LAMBDA,
