@@ -44,9 +44,10 @@ def in_flight(ports: Ports) -> list[dict[str, Any]]:
 
 
 def what_of(deployment: Deployment) -> str:
-    """`deployment`, `rollback`, `rotation`, `restart` or `migrations`."""
+    """`deployment`, `rollback`, `rotation`, `adoption` (of a secret's user), `restart` or `migrations`."""
     if deployment.rotation:
-        return "rotation"
+        planned = None if deployment.plan is None else deployment.plan.rotation
+        return "rotation" if planned is None or planned.adopt is None else "adoption"
     if deployment.machine is Machine.ROLLBACK:
         return "rollback"
     if deployment.only_migrations:

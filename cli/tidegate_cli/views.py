@@ -97,6 +97,7 @@ def failure_entry(report: FailureReport) -> dict[str, Any]:
         ],
         "events": list(report.events),
         "alarms": list(report.alarms),
+        "direction": report.direction.value,
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.text import Text
+from tidegate.domain.rollout import Direction
 
 from tidegate_cli.options import Given
 from tidegate_cli.rendering.migrations import migration_rows
@@ -29,6 +30,7 @@ _HEADS = {
     "restart": "restart of",
     "migrations": "migrations of",
     "rotation": "rotation of",
+    "adoption": "adoption of",
 }
 
 
@@ -75,6 +77,13 @@ def next_commands(document: Mapping[str, Any], given: Given) -> list[tuple[str, 
     if outcome == "Succeeded" and document["what"] == "deployment":
         back = given.command("rollback", *place, "--reason", "…", "--wait")
         return [(back, "back to the release before"), history]
+    if outcome == "FailedDirty" and document["what"] == "rotation":
+        return [
+            (given.command("secrets", *place), "how its secrets stand"),
+            (given.command("status", *place), "what runs now"),
+            (given.command("unlock", *place, "--reason", "…"), "let others go on, once it is put right"),
+            history,
+        ]
     if outcome == "FailedDirty":
         return [(given.command("status", *place), "what runs now"), history]
     if outcome == "FailedClean" and document["what"] == "rotation":
@@ -149,7 +158,8 @@ def _asked(document: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _print_failure(console: Console, failure: Mapping[str, Any]) -> None:
-    _title(console, f"Why {failure['service']} failed")
+    reverting = failure.get("direction") == Direction.REVERT.value
+    _title(console, f"Why {failure['service']} {'could not be taken back' if reverting else 'failed'}")
     if failure["reason"]:
         console.print(Text(f"  {plain(failure['reason'])}"))
     logs: Sequence[str] = ()

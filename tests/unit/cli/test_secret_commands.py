@@ -7,10 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tidegate.domain.deployment import Deployment, Machine
+from tidegate.domain.deployment import Deployment, FailureReport, Machine
 from tidegate.domain.errors import OutsideError
 from tidegate.domain.outcome import Outcome
 from tidegate.domain.plan import Plan
+from tidegate.domain.rollout import Direction
 from tidegate.domain.rotation import RotationPlan, SecretStanding
 from tidegate.domain.schedule import Schedule
 from tidegate.ledger.rotations import Rotations
@@ -378,8 +379,9 @@ def test_a_machine_that_refuses_is_passed_on(terminal: Terminal) -> None:
 # the run, in the other views
 
 
-def recorded(terminal: Terminal, outcome: Outcome | None = None) -> Deployment:
-    plan = Plan(CLUSTER, (), rotation=RotationPlan(DATABASE, "postgres", "alternating", VERSION))
+def recorded(terminal: Terminal, outcome: Outcome | None = None, *, adopt: str | None = None) -> Deployment:
+    rotation = RotationPlan(DATABASE, "postgres", "alternating", VERSION, adopt=adopt)
+    plan = Plan(CLUSTER, (), rotation=rotation)
     started = terminal.json("rotate", *PLACE, DATABASE)
     ledger = terminal.shop.ledger
     run = Deployment(
@@ -413,6 +415,34 @@ def test_one_that_failed_points_to_the_secrets_and_to_no_release(terminal: Termi
     said = terminal.run("show", run.id).stdout
     assert f"tidegate secrets {SYSTEM} {ENVIRONMENT}" in said
     assert "tidegate deploy" not in said
+
+
+def test_an_adoption_is_not_called_a_rotation(terminal: Terminal) -> None:
+    """Red where who reads the history takes it for one that replaced the value."""
+    run = recorded(terminal, Outcome.SUCCEEDED, adopt="apply")
+    assert terminal.json("history", *PLACE)[0]["what"] == "adoption"
+    assert f"adoption of {DATABASE}  Succeeded" in terminal.run("show", run.id).stdout
+    assert terminal.json("changes")[0]["what"] == "adoption"
+
+
+def test_one_that_needs_a_person_points_to_the_secrets_and_to_the_lock(terminal: Terminal) -> None:
+    run = recorded(terminal, Outcome.FAILED_DIRTY)
+    said = terminal.run("show", run.id).stdout
+    for command in ("secrets", "status", "unlock"):
+        assert f"tidegate {command} {SYSTEM} {ENVIRONMENT}" in said
+
+
+def test_what_failed_on_the_way_back_is_told_from_what_failed_before(terminal: Terminal) -> None:
+    """Guards `reverting` of `_print_failure`: both are of one service, and read alike."""
+    run = recorded(terminal)
+    ledger = terminal.shop.ledger
+    for direction in (Direction.ROLL, Direction.REVERT):
+        ledger.save_report(run.id, FailureReport("worker", "tasks failed to start", direction=direction))
+    ledger.end(run, Outcome.FAILED_DIRTY, "why")
+    failures = terminal.json("show", run.id)["failures"]
+    assert [failure["direction"] for failure in failures] == ["Roll", "Revert"]
+    said = terminal.run("show", run.id).stdout
+    assert said.index("Why worker failed") < said.index("Why worker could not be taken back")
 
 
 def test_one_under_way_is_watched_like_any_other(terminal: Terminal) -> None:
