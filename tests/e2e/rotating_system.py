@@ -111,22 +111,16 @@ class Rotating(Stage):
 
     @classmethod
     def make_with(
-        cls,
-        cloud: SampleCloud,
-        name: str,
-        value: str,
-        key: str,
-        wanted: Mapping[str, Any],
-        **environment: Any,
+        cls, cloud: SampleCloud, name: str, value: str, taken: str, wanted: Mapping[str, Any]
     ) -> Self:
-        """`value` is the secret's, `key` what `worker` takes of it, `wanted` what the manifest says of it."""
+        """`value` is the secret's, `wanted` what the manifest says of it. `taken` is what `worker` takes of it, as ECS
+        writes it behind the secret's ARN: key, stage, version."""
         name = f"{name}-{secrets.token_hex(2)}"
         secret = f"{name}/{ENVIRONMENT}/app"
         arn = str(cloud.client("secretsmanager").create_secret(Name=secret, SecretString=value)["ARN"])
         ecr = cloud.client("ecr")
         repository = ecr.describe_repositories(repositoryNames=[sample.REPOSITORY])["repositories"][0]
         image = f"{repository['repositoryUri']}@{cloud.push('before Tidegate').digest}"
-        taken = {"api": arn, "worker": f"{arn}:{key}::"}
         manifest = {
             "system": name,
             "images": {"app": {"repository": sample.REPOSITORY}},
@@ -134,17 +128,28 @@ class Rotating(Stage):
                 service: {"service": f"{name}-{service}", "image": "app", "wave": wave}
                 for service, wave in (("api", 1), ("worker", 2))
             },
-            "environments": {ENVIRONMENT: {"region": sample.REGION, "cluster": name, **environment}},
+            "environments": {ENVIRONMENT: {"region": sample.REGION, "cluster": name}},
             "secrets": {f"{name}/{{environment}}/app": {"overlap": "1s", **wanted}},
         }
-        services = [EcsService(service, secrets={"CREDENTIAL": source}) for service, source in taken.items()]
+        services = [
+            EcsService(service, secrets={"CREDENTIAL": source})
+            for service, source in (("api", arn), ("worker", f"{arn}:{taken}"))
+        ]
         return cls(cloud, OwnSystem.make(cloud, manifest, services, image), arn)
 
     @classmethod
     def of_database(
-        cls, cloud: SampleCloud, name: str, *, adopted: bool = True, url: bool = False, **environment: Any
+        cls,
+        cloud: SampleCloud,
+        name: str,
+        *,
+        adopted: bool = True,
+        url: bool = False,
+        stage: str = "",
+        every: str | None = None,
     ) -> tuple[Self, Shared]:
-        """Its secret is the usual JSON of a user of PostgreSQL, or its connection string as a URL."""
+        """Its secret is the usual JSON of a user of PostgreSQL, or its connection string as a URL. `worker` takes its
+        key with that `stage`."""
         database = Shared.make(cloud, f"{name}_{secrets.token_hex(2)}", adopted=adopted)
         admin = f"{database.name}/{ENVIRONMENT}/admin"
         cloud.client("secretsmanager").create_secret(
@@ -157,13 +162,15 @@ class Rotating(Stage):
             wanted |= {"users": list(database.users)}
         if url:
             wanted |= {"format": {"key": "url", "style": "url"}}
-        key = "url" if url else "password"
-        return cls.make_with(cloud, name, json.dumps(value), key, wanted, **environment), database
+        if every is not None:
+            wanted |= {"every": every}
+        taken = f"{'url' if url else 'password'}:{stage}:"
+        return cls.make_with(cloud, name, json.dumps(value), taken, wanted), database
 
     @classmethod
     def of_token(cls, cloud: SampleCloud, name: str) -> Self:
         value = json.dumps({"keys": [_password()]})
-        return cls.make_with(cloud, name, value, "keys", {"kind": "token"})
+        return cls.make_with(cloud, name, value, "keys::", {"kind": "token"})
 
     # --- the secret
 
@@ -263,6 +270,10 @@ class Rotating(Stage):
             yield come
         finally:
             control.release(MACHINE, state, self.name)
+
+    def stop(self, deployment: Deployment) -> None:
+        """Somebody stops its execution by hand."""
+        self.cloud.client("stepfunctions").stop_execution(executionArn=deployment.execution)
 
     def run_of(self, deployment: Deployment) -> RotationRun:
         """What the ledger has of it."""
