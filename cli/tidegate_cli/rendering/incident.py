@@ -112,7 +112,8 @@ def _while_it_runs(document: Mapping[str, Any], given: Given) -> list[tuple[str,
 
 def _print_head(console: Console, document: Mapping[str, Any]) -> None:
     what = _HEADS.get(document["what"], "deployment of")
-    release = document.get("secret") or document["release"] or "a release that was not made"
+    unmade = "what runs" if document["what"] == "restart" else "a release that was not made"
+    release = document.get("secret") or document["release"] or unmade
     console.print(
         Text.assemble((f"{document['system']}/{document['environment']}", "bold"), f"  {what} {release}  ")
         + outcome_text(document["outcome"])
