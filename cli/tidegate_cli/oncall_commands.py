@@ -76,9 +76,9 @@ def abort(
 ) -> int:
     """Take back a deployment that has not ended, whatever it waits for.
 
-    What it changed is put back, and it ends as FailedClean; a migration is stopped, and what it did to the database
-    stays. Refused for one that has ended and for a rollback that has begun. With --wait the exit code is 0 when nothing
-    of it is left, 20 FailedDirty.
+    What it changed is put back, and it ends as FailedClean; a migration is stopped, SQL files within some 15
+    minutes, and what it did to the database stays. Refused for one that has ended and for a rollback that has begun.
+    With --wait the exit code is 0 when nothing of it is left, 20 FailedDirty.
     """
     seconds = seconds_of(timeout, wait)
     identity = identity_of(deployment)

@@ -58,6 +58,27 @@ class Database:
             }
         )
 
+    def run(self, statement: str) -> list[Any]:
+        """The rows of a statement that its user, who owns it, runs."""
+        with self.connected("somebody") as connection:
+            return list(connection.run(statement) or [])
+
+    @contextmanager
+    def connected(self, application: str) -> Iterator[pg8000.native.Connection]:
+        """A session of its user under that application_name."""
+        connection = pg8000.native.Connection(
+            self.name,
+            host=self.access.host,
+            port=self.access.port,
+            password=CANARY,
+            database=self.name,
+            application_name=application,
+        )
+        try:
+            yield connection
+        finally:
+            connection.close()
+
     def columns(self, table: str) -> list[str]:
         """In their order; empty where there is no such table."""
         rows = self._run(
@@ -93,14 +114,27 @@ class Migrating(Stage):
         return own.migrating({"service": "api", "command": COMMAND, **more}, database)
 
     @classmethod
-    def of_files(cls, cloud: SampleCloud, name: str) -> tuple[Self, Database]:
+    def of_files(cls, cloud: SampleCloud, name: str, **more: Any) -> tuple[Self, Database]:
         """Its migrations are the SQL files of its image."""
         plain = Stage.make(cloud, name, {"api": 1, "worker": 2})
-        database = Database.make(cloud, plain.name)
-        secret = f"{plain.name}/production/migrator"
-        cloud.client("secretsmanager").create_secret(Name=secret, SecretString=database.credential())
-        wanted = {"runner": "sql", "secret": secret.replace("production", "{environment}"), "tls": "off"}
-        return cls(cloud, plain.system).migrating(wanted), database
+        own = cls(cloud, plain.system)
+        database, login = own._with_login()
+        return own.migrating({"runner": "sql", **login, **more}), database
+
+    @classmethod
+    def of_command_and_database(cls, cloud: SampleCloud, name: str, **more: Any) -> tuple[Self, Database]:
+        """Its migrations run a command, and a credential has the database looked at before and after."""
+        plain = Stage.make(cloud, name, {"api": 1, "worker": 2})
+        own = cls(cloud, plain.system)
+        database, login = own._with_login()
+        return own.migrating({"service": "api", "command": COMMAND, **login, **more}), database
+
+    def _with_login(self) -> tuple[Database, dict[str, str]]:
+        """A database, and what the manifest says of it."""
+        database = Database.make(self.cloud, self.name)
+        secret = f"{self.name}/production/migrator"
+        self.cloud.client("secretsmanager").create_secret(Name=secret, SecretString=database.credential())
+        return database, {"secret": secret.replace("production", "{environment}"), "tls": "off"}
 
     def migrating(self, migrations: Mapping[str, Any], database: Mapping[str, str] | None = None) -> Self:
         """The same system with these migrations, and perhaps a database of RDS, in its manifest."""

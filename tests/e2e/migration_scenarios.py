@@ -130,6 +130,51 @@ def a_stopped_migration_is_ended_by_the_sweep(cloud: SampleCloud) -> None:
 
 
 @scenario
+def a_stopped_migration_whose_task_has_ended(cloud: SampleCloud) -> None:
+    """The recovery finds nothing that it would have to stop, and waits for nothing."""
+    shop = Migrating.of_command(cloud, "stopped-late")
+    ecs = cloud.client("ecs")
+    with shop.task_fault("hang"), unswept(cloud):
+        running = shop.migrating_now(shop.begin("deploy", commit=shop.push().commit))
+        cloud.client("stepfunctions").stop_execution(executionArn=running.execution)
+        (task,) = shop.one_off_tasks()
+        ecs.stop_task(cluster=shop.name, task=task["taskArn"])
+        shop.until(lambda: shop.one_off_tasks()[0]["lastStatus"] == "STOPPED", "the task to stop")
+        sweep(cloud)
+        done = shop.ended(running, SWEPT_SECONDS)
+    assert done.outcome is Outcome.FAILED_CLEAN, done.explanation
+    assert "stopping the migration task" not in shop.timeline(done)
+    shop.until(lambda: shop.lock.free, "a free lock")
+
+
+@scenario
+def a_task_whose_end_nobody_told_is_swept(cloud: SampleCloud) -> None:
+    shop = Migrating.of_command(cloud, "untold")
+    rule = "tidegate-ecs-task"
+    cloud.client("events").disable_rule(Name=rule)
+    try:
+        done = _swept(shop, shop.of(shop.begin("deploy", commit=shop.push().commit)))
+    finally:
+        cloud.client("events").enable_rule(Name=rule)
+    assert done.outcome is Outcome.SUCCEEDED, done.explanation
+    assert len(shop.one_off_tasks()) == 1
+
+
+@scenario
+def a_snapshot_of_a_cluster_is_made_first(cloud: SampleCloud) -> None:
+    name = "snapshot-cluster"
+    rds = cloud.client("rds")
+    shop = Migrating.of_command(cloud, "kept-cluster", database={"cluster": name}, snapshot="before")
+    _cluster(cloud, name)
+    done = shop.deployed(shop.push())
+    assert done.outcome is Outcome.SUCCEEDED, done.explanation
+    made = rds.describe_db_cluster_snapshots(DBClusterSnapshotIdentifier=shop.run_of(done).snapshot)
+    assert [(entry["Status"], entry["DBClusterIdentifier"]) for entry in made["DBClusterSnapshots"]] == [
+        ("available", name)
+    ]
+
+
+@scenario
 def a_snapshot_is_made_first(cloud: SampleCloud) -> None:
     name = "snapshot-database"
     rds = cloud.client("rds")
@@ -149,17 +194,15 @@ def a_snapshot_is_made_first(cloud: SampleCloud) -> None:
 def a_snapshot_that_fails_lets_nothing_begin(cloud: SampleCloud) -> None:
     """RDS sends no event then: the sweep finds it."""
     name = "snapshot-database-failing"
-    shop = Migrating.of_command(cloud, "unkept", database={"instance": name}, snapshot="before")
     _instance(cloud, name)
-    cloud.control.set_snapshot_fault(name, "fail")
-    try:
-        execution = shop.begin("deploy", commit=shop.push().commit)
-        done = _swept(shop, shop.of(execution))
-    finally:
-        cloud.control.clear_snapshot_fault(name)
-    assert done.outcome is Outcome.FAILED_CLEAN, done.explanation
-    assert done.explanation.endswith("nothing had been changed"), done.explanation
-    assert shop.one_off_tasks() == []
+    _not_kept(cloud, {"instance": name})
+
+
+@scenario
+def a_snapshot_of_a_cluster_that_fails_lets_nothing_begin(cloud: SampleCloud) -> None:
+    name = "snapshot-cluster-failing"
+    _cluster(cloud, name)
+    _not_kept(cloud, {"cluster": name})
 
 
 @scenario
@@ -296,6 +339,32 @@ def _instance(cloud: SampleCloud, name: str) -> None:
         )
     except rds.exceptions.DBInstanceAlreadyExistsFault:
         return
+
+
+def _cluster(cloud: SampleCloud, name: str) -> None:
+    rds = cloud.client("rds")
+    try:
+        rds.create_db_cluster(
+            DBClusterIdentifier=name,
+            Engine="aurora-postgresql",
+            MasterUsername="shop",
+            MasterUserPassword="a-password",
+        )
+    except rds.exceptions.DBClusterAlreadyExistsFault:
+        return
+
+
+def _not_kept(cloud: SampleCloud, database: Mapping[str, str]) -> None:
+    (name,) = database.values()
+    shop = Migrating.of_command(cloud, "unkept", database=database, snapshot="before")
+    cloud.control.set_snapshot_fault(name, "fail")
+    try:
+        done = _swept(shop, shop.of(shop.begin("deploy", commit=shop.push().commit)))
+    finally:
+        cloud.control.clear_snapshot_fault(name)
+    assert done.outcome is Outcome.FAILED_CLEAN, done.explanation
+    assert done.explanation.endswith("nothing had been changed"), done.explanation
+    assert shop.one_off_tasks() == []
 
 
 def _swept(shop: Migrating, deployment: Deployment) -> Deployment:

@@ -105,7 +105,7 @@ class Stage:
 
     @contextmanager
     def held(
-        self, machine: Literal["deploy", "rollback", "roll"], state: str
+        self, machine: Literal["deploy", "rollback", "roll", "migrate"], state: str
     ) -> Iterator[Callable[[], None]]:
         """Its executions stand still in that state; what is given waits until one has come there."""
         control = self.cloud.control

@@ -46,6 +46,11 @@ STEPS = {
             scene.world.backups.snapshots == {("instance", SNAPSHOT): "creating"} and answer(scene) is None
         ),
     ),
+    "go_on": Row(
+        lambda: MigrationScene().prepared(),
+        {"outcome": "GoOn", "reason": ""},
+        lambda scene: scene.run.outcome is None and asked(scene) == [] and answer(scene) is None,
+    ),
     "run_task": Row(
         lambda: MigrationScene().prepared(),
         {},

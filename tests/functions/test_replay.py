@@ -26,6 +26,7 @@ from tests.functions.scene import (
     event,
     started,
 )
+from tests.functions.sql_rows import SQL_ROWS
 
 
 def registered() -> Scene:
@@ -292,6 +293,7 @@ ROWS = {
     f"{function}/{case}": row
     for function, rows in {
         "lock": LOCKS,
+        "migrate_sql": SQL_ROWS,
         "plan_release": PLANS,
         "record": ENDS,
         "roll_service": ROLLS,
@@ -303,6 +305,8 @@ ROWS = {
     for case, row in rows.items()
 } | {**BUILD_ROWS, **ROTATION_ROWS}
 ROWS |= SAFETY_ROWS | MIGRATION_ROWS
+# What is in an environment's VPC: infrastructure/runner.yaml.
+RUNNERS = ("migrate_sql", "smoke")
 
 
 def test_every_file_has_a_row_and_every_function_files() -> None:
@@ -325,11 +329,13 @@ def test_an_event_is_taken_as_expected(name: str, monkeypatch: pytest.MonkeyPatc
     assert json.loads(json.dumps(result)) == result
 
 
-@pytest.mark.parametrize("name", SMOKES)
+@pytest.mark.parametrize("name", [name for name in ROWS if name.partition("/")[0] in RUNNERS])
 def test_a_runner_has_no_table(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Guards `table=False` in functions/smoke/app.py."""
-    done = invoke("smoke", event(f"smoke/{name}"), SMOKES[name].scene().world, monkeypatch, table="")
+    """Guards `table=False` in functions/smoke/app.py and functions/migrate_sql/app.py."""
+    scene = ROWS[name].scene()
+    done = invoke(name.partition("/")[0], event(name), scene.world, monkeypatch, table="")
     assert done.error is None
+    assert scene.world.store.items == {}
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -78,24 +78,31 @@ _BY_A_TASK = migration_scenarios.a_task_migrates_before_the_first_wave.__name__
 _BY_FILES = migration_scenarios.sql_files_run_before_the_first_wave.__name__
 _TOO_LONG = migration_scenarios.a_migration_that_takes_too_long_is_stopped.__name__
 _SNAPSHOT = migration_scenarios.a_snapshot_is_made_first.__name__
+_OF_A_CLUSTER = migration_scenarios.a_snapshot_of_a_cluster_is_made_first.__name__
+_UNTOLD = migration_scenarios.a_task_whose_end_nobody_told_is_swept.__name__
+_SNAPSHOT_UNTOLD = migration_scenarios.a_snapshot_that_fails_lets_nothing_begin.__name__
+_CLUSTER_UNTOLD = migration_scenarios.a_snapshot_of_a_cluster_that_fails_lets_nothing_begin.__name__
+_FAILS = migration_scenarios.a_migration_that_fails_leaves_the_services_alone.__name__
+_ENDED = migration_scenarios.a_stopped_migration_whose_task_has_ended.__name__
 LIKELY |= {
     ("run_migration", "ecs:StopTask"): _TOO_LONG,
-    ("run_migration", "logs:GetLogEvents"): _TOO_LONG,
+    ("run_migration", "logs:GetLogEvents"): _FAILS,
+    ("run_migration", "states:SendTaskSuccess"): _ENDED,
     ("run_migration", "rds:DescribeDBInstances"): _SNAPSHOT,
-    ("run_migration", "rds:DescribeDBClusters"): _SNAPSHOT,
+    ("run_migration", "rds:DescribeDBClusters"): _OF_A_CLUSTER,
     ("run_migration", "rds:DescribeDBSnapshots"): _SNAPSHOT,
-    ("run_migration", "rds:DescribeDBClusterSnapshots"): _SNAPSHOT,
+    ("run_migration", "rds:DescribeDBClusterSnapshots"): _OF_A_CLUSTER,
     ("run_migration", "rds:CreateDBSnapshot"): _SNAPSHOT,
-    ("run_migration", "rds:CreateDBClusterSnapshot"): _SNAPSHOT,
+    ("run_migration", "rds:CreateDBClusterSnapshot"): _OF_A_CLUSTER,
     ("run_migration", "rds:AddTagsToResource"): _SNAPSHOT,
     ("plan_release", "ecr:BatchGetImage"): _BY_FILES,
     ("plan_release", "ecr:GetDownloadUrlForLayer"): _BY_FILES,
     ("wake", "ecs:DescribeTasks"): _BY_A_TASK,
     ("wake", "rds:DescribeDBSnapshots"): _SNAPSHOT,
-    ("wake", "rds:DescribeDBClusterSnapshots"): _SNAPSHOT,
-    ("sweep", "ecs:DescribeTasks"): _TOO_LONG,
-    ("sweep", "rds:DescribeDBSnapshots"): _SNAPSHOT,
-    ("sweep", "rds:DescribeDBClusterSnapshots"): _SNAPSHOT,
+    ("wake", "rds:DescribeDBClusterSnapshots"): _OF_A_CLUSTER,
+    ("sweep", "ecs:DescribeTasks"): _UNTOLD,
+    ("sweep", "rds:DescribeDBSnapshots"): _SNAPSHOT_UNTOLD,
+    ("sweep", "rds:DescribeDBClusterSnapshots"): _CLUSTER_UNTOLD,
 }
 OTHERWISE = {
     "build_images": build_scenarios.a_push_is_built_and_released.__name__,

@@ -81,6 +81,7 @@ IS_READY = gives(outcome="Ready", reason="", head="0041_more.sql")
 IS_NOT_READY = gives(outcome="NotReady", reason="a transaction is 9 min old", head="0041_more.sql")
 MIGRATED = gives(outcome="Migrated", reason="", head=HEAD, applied=1)
 MORE = gives(outcome="More", reason="", head="0041_more.sql", applied=3)
+GOES_ON = gives(outcome="GoOn", reason="")
 NOT_MIGRATED = gives(
     outcome="Failed", reason="0042_add_email.sql: lock timeout", head="0041_more.sql", applied=0
 )
@@ -95,6 +96,7 @@ BEGIN = ["Alone?", "Prepare", "Prepared?"]
 SNAPSHOT = ["AwaitSnapshot", "SnapshotMade?"]
 CHECK = ["CheckDatabase", "DatabaseReady?"]
 APPLY = ["MigrateSql", "Applied?"]
+GO_ON = ["GoOn", "GoesOn?"]
 RUN = ["RunTask", "TaskEnded?"]
 LOOK_AT_IT = ["VerifyTask", "Verified?"]
 VERIFY = ["VerifyDatabase", "SchemaVerified?"]
@@ -176,15 +178,28 @@ WENT_WELL = [
         head=HEAD,
     ),
     migrate(
+        "SQL files, in three invocations",
+        {
+            "Prepare": [FILES],
+            "Check": [IS_READY],
+            "Migrate": [MORE, MORE, MIGRATED],
+            "GoOn": [GOES_ON, GOES_ON],
+            "Verify": [VERIFIED],
+        },
+        [*BEGIN, *CHECK, *APPLY, *GO_ON, *APPLY, *GO_ON, *APPLY, *VERIFY, *DONE],
+        head=HEAD,
+    ),
+    migrate(
         "SQL files, in two invocations, behind a snapshot",
         {
             "Prepare": [prepared(runner="sql", sql=SQL, snapshot=True)],
             "AwaitSnapshot": [MADE],
             "Check": [IS_READY],
             "Migrate": [MORE, MIGRATED],
+            "GoOn": [GOES_ON],
             "Verify": [VERIFIED],
         },
-        [*BEGIN, *SNAPSHOT, *CHECK, *APPLY, *APPLY, *VERIFY, *DONE],
+        [*BEGIN, *SNAPSHOT, *CHECK, *APPLY, *GO_ON, *APPLY, *VERIFY, *DONE],
         head=HEAD,
     ),
 ]
@@ -263,6 +278,19 @@ DID_NOT = [
         "aborted by ada: wrong commit",
     ),
     migrate(
+        "it is aborted while its files run",
+        {
+            "Prepare": [FILES],
+            "Check": [IS_READY],
+            "Migrate": [MORE],
+            "GoOn": [gives(outcome="Aborted", reason="aborted by ada: wrong commit")],
+            "Terminate": [TERMINATED],
+        },
+        [*BEGIN, *CHECK, *APPLY, *GO_ON, "TerminateBackends", *FAILED],
+        "aborted by ada: wrong commit",
+        "0041_more.sql",
+    ),
+    migrate(
         "nobody ended it: what it left is ended",
         {
             "Prepare": [prepared("Stop", "its run ended without an outcome", sql=SQL)],
@@ -313,6 +341,13 @@ CAUGHT = [
         "MigrateSql",
         {**RUNNING_FILES, "Migrate": [DENIED], "Terminate": [TERMINATED]},
         [*BEGIN, *CHECK, "MigrateSql", "TerminateBackends", *FAILED],
+        head="0041_more.sql",
+    ),
+    caught(
+        "nobody can say whether its files are to go on",
+        "GoOn",
+        {**RUNNING_FILES, "Migrate": [MORE], "GoOn": [DENIED]},
+        [*BEGIN, *CHECK, *APPLY, "GoOn", *FAILED],
         head="0041_more.sql",
     ),
     caught(

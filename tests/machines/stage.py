@@ -32,7 +32,7 @@ STEPS = {
     "RecordArn": "Succeed BeginCompensation Fail Conclude BeginRotation BeginRetire Rotated BeginRestoring",
     "BuildImagesArn": "Select Start Report",
     "PublishImagesArn": "AwaitScans Publish Fail",
-    "RunMigrationArn": "Prepare AwaitSnapshot RunTask StopTask Record",
+    "RunMigrationArn": "Prepare AwaitSnapshot GoOn RunTask StopTask Record",
     "MigrateSqlArn": "Check Migrate Verify Terminate",
     "RotateSecretArn": "Precheck Stage Set Test Promote Retire Restore Abandon Adoption Adopt",
 }

@@ -53,6 +53,7 @@ THROWN_AT: dict[tuple[str, str], list[str]] = {
         "AwaitSnapshot",
         "Check",
         "Migrate",
+        "GoOn",
         "Verify",
         "Record",
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tidegate.domain.errors import OutsideError
 from tidegate.domain.migration import PART, MigrationRun
 from tidegate.steps import record
 
@@ -218,3 +219,15 @@ def test_a_deployment_without_migrations_ends_as_ever(shop: Shop) -> None:
     assert record.run(event, shop.world.ports)["end_migration"] is False
     ended = shop.record(planned, "Fail", fence, execution={}, request={})
     assert ended["document"]["reason"].endswith("nothing had been changed")
+
+
+def test_nothing_rolls_before_it_has_migrated(begun: Begun) -> None:
+    """Guards `_insist_on_migration`: Step Functions goes on with the definition that an execution began with, and one
+    from before migrations knows of none."""
+    shop, planned, fence = begun
+    with pytest.raises(OutsideError, match="migration has not run"):
+        shop.roll(planned, "api", fence)
+    assert shop.ledger.rollouts(planned["deployment"]) == []
+    _record(begun, "Migrated")
+    shop.roll(planned, "api", fence, token="later")
+    assert len(shop.ledger.rollouts(planned["deployment"])) == 1

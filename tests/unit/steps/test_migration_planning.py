@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tidegate.domain.migration_lint import LINT
 from tidegate.domain.plan import Plan
 from tidegate.steps.migration_planning import LINTER_LABEL
 from tidegate.steps.plan_release import MIGRATED
@@ -78,6 +79,15 @@ def test_the_linters_findings_are_those_of_the_image(sql_shop: Shop) -> None:
     migration = _plan(sql_shop, sql_shop.release(2)).migration
     assert migration is not None
     assert migration.linter == "squawk 2"
+
+
+def test_findings_that_had_no_room_are_counted(sql_shop: Shop) -> None:
+    """They are of no file, so no file can tell of them."""
+    lint = '{"findings": [], "left_out": {"": 3}}'
+    sql_shop.world.images.labels[REPOSITORY, digest(2)] = {LINTER_LABEL: "squawk 2", LINT: lint}
+    migration = _plan(sql_shop, sql_shop.release(2)).migration
+    assert migration is not None
+    assert migration.linter == "squawk 2; 3 more findings were left out of the image's label"
 
 
 def test_an_image_is_read_once(sql_shop: Shop) -> None:

@@ -249,6 +249,7 @@ class TestTheTask:
 
     def test_shares_its_revision_with_the_roll_of_its_service(self, migration: Migration) -> None:
         migration.start()
+        migration.shop.migrate(migration.planned, "Record", migration.fence, outcome="Migrated", reason="")
         migration.shop.roll(migration.planned, "api", migration.fence)
         [one] = migration.shop.world.containers.one_offs.values()
         primary = migration.shop.world.containers.service("shop-api").primary
@@ -469,6 +470,14 @@ class TestAnAbort:
         assert migration.shop.answers["snapshot"]["outcome"] == "Aborted"
         assert migration.shop.world.backups.snapshots == {}
 
+    def test_between_two_invocations_that_run_files_is_the_last_of_them(self, migration: Migration) -> None:
+        """Guards `abort_of` in `go_on`: while files run, whoever aborts finds no token to answer."""
+        assert migration.step("GoOn") == {"outcome": "GoOn", "reason": ""}
+        migration.abort()
+        for _ in range(2):
+            assert migration.step("GoOn") == {"outcome": "Aborted", "reason": ABORTED}
+        assert migration.run.outcome is None
+
     @staticmethod
     def _named(migration: Migration) -> dict[str, str]:
         return {"deployment": migration.planned["deployment"], "reason": "wrong release"}
@@ -482,6 +491,7 @@ class TestAVoidFence:
         [
             ("Prepare", {}),
             ("AwaitSnapshot", {}),
+            ("GoOn", {}),
             ("RunTask", {"purpose": "Migrate"}),
             ("RunTask", {"purpose": "Verify"}),
             ("Record", {"outcome": "Migrated", "reason": ""}),
@@ -489,7 +499,7 @@ class TestAVoidFence:
         ],
     )
     def test_changes_nothing(self, step: str, more: dict[str, str]) -> None:
-        """Guards the fence in `save_run`, `insist_on_lock` before RunTask and before the snapshot."""
+        """Guards the fence in `save_run`, `insist_on_lock` before RunTask, before the snapshot and in `go_on`."""
         migration = Migration()
         if step != "Prepare":
             migration.step("Prepare")

@@ -112,9 +112,14 @@ def _folder(ports: Ports, schemas: Schemas, repository: str, digest: str, direct
             }
             for file in read_files(read.files)
         ],
-        "linter": read.labels.get(LINTER_LABEL),
+        "linter": _linter(read.labels.get(LINTER_LABEL), findings.get("", [])),
     }
     return Folder(repository, digest, directory, content, new=True)
+
+
+def _linter(label: str | None, of_no_file: list[dict[str, Any]]) -> str | None:
+    """Who looked; findings that the label had no room for are of no file that could tell of them."""
+    return None if label is None else "; ".join([label, *(finding["message"] for finding in of_no_file)])
 
 
 def _pending(folder: Folder, schema: Schema | None, *, runs: bool) -> tuple[PendingFile, ...]:

@@ -12,13 +12,15 @@ from dataclasses import replace
 from typing import Any
 
 from tidegate.domain.deployment import Deployment, Line, Rollout
-from tidegate.domain.errors import NotFoundError
+from tidegate.domain.errors import NotFoundError, OutsideError
 from tidegate.domain.intervention import Abort
+from tidegate.domain.migration import MigrationOutcome
 from tidegate.domain.plan import DEPLOYMENT_TAG, same_shape, shape
 from tidegate.domain.rollout import Direction, EcsDeployment, ServiceState, judge
 from tidegate.domain.rotation import RotationRun
 from tidegate.ledger.records import Ledger
 from tidegate.ledger.rotations import Rotations
+from tidegate.ledger.schemas import Schemas
 from tidegate.ports import Ports
 from tidegate.steps.baking import bake
 from tidegate.steps.fencing import insist_on_lock
@@ -116,6 +118,7 @@ class _Rolling:
             # Before anything is written: a service that was not touched needs no way back.
             self._ports.executions.succeed(self._event["token"], aborted(abort))
             return {"waiting_for": None}
+        self._insist_on_migration()
         rollout = self._intent()
         if rollout.task_definition is None:
             rollout = self._registered(rollout)
@@ -131,6 +134,19 @@ class _Rolling:
             smoke=self._plan.smoke if self._direction is Direction.ROLL else None,
             abortable=interruptible(self._deployment, self._direction),
         )
+
+    def _insist_on_migration(self) -> None:
+        """An execution of a definition from before its plan had a migration (Step Functions keeps the one that it began
+        with) comes here without having run it."""
+        plan = self._deployment.plan
+        if self._direction is Direction.REVERT or plan is None or plan.migration is None:
+            return
+        run_ = Schemas(self._ports.store, self._ports.clock).run_of(self._deployment.id)
+        if run_ is None or run_.outcome != MigrationOutcome.MIGRATED.value:
+            raise OutsideError(
+                "the release's migration has not run",
+                hint="release it again: Tidegate was upgraded meanwhile",
+            )
 
     def _abort(self) -> Abort | None:
         if not interruptible(self._deployment, self._direction):

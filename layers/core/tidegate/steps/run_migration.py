@@ -1,8 +1,9 @@
 """Function `run_migration`: what of a migration ECS and RDS do, and what the ledger keeps of it.
 
 `Prepare` decides what is to be done and records the intention; `AwaitSnapshot` leaves its task token with a snapshot,
-`RunTask` with a one-off task of the release's image, `StopTask` with the end of one that is stopped; `Record` says how
-it ended. What has to reach the database itself is `steps.migrate_sql`, in the environment's VPC. Each may run twice.
+`RunTask` with a one-off task of the release's image, `StopTask` with the end of one that is stopped; `GoOn` is asked
+between two invocations that run SQL files; `Record` says how it ended. What has to reach the database itself is
+`steps.migrate_sql`, in the environment's VPC. Each may run twice.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from tidegate.steps.fencing import insist_on_lock
 from tidegate.steps.migration_ending import record
 from tidegate.steps.resuming import MIGRATION_GROUP, awaited_snapshot, awaited_task, resume
 from tidegate.steps.revisions import revision_with
-from tidegate.steps.stopping import abort_of, aborted
+from tidegate.steps.stopping import ABORTED, abort_of, aborted
 
-READY, STOP, FAILED = "Ready", "Stop", "Failed"
+READY, STOP, FAILED, GO_ON = "Ready", "Stop", "Failed", "GoOn"
 # A database in one of these answers to nobody, and does not come up by being asked (RDS user guide, "Viewing DB
 # instance status"). A paused Aurora says `available` and wakes when somebody connects.
 _DOWN = frozenset(
@@ -46,6 +47,8 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
         return migrating.prepare()
     if event["step"] == "AwaitSnapshot":
         return migrating.await_snapshot()
+    if event["step"] == "GoOn":
+        return migrating.go_on()
     if event["step"] == "RunTask":
         return migrating.run_task()
     if event["step"] == "StopTask":
@@ -157,6 +160,16 @@ class Migrating:
             )
         self._wait(awaited_snapshot(kind, snapshot), {"kind_of": kind, "snapshot": snapshot})
         return {"waiting_for": snapshot}
+
+    # --- SQL files
+
+    def go_on(self) -> Mapping[str, Any]:
+        """`{"outcome": "GoOn" | "Aborted", "reason"}`: whether the files that are left may run."""
+        insist_on_lock(self._ports, self._deployment, self._fence)
+        abort = abort_of(self._ports, self._deployment.id)
+        if abort is not None:
+            return {"outcome": ABORTED, "reason": abort.told}
+        return {"outcome": GO_ON, "reason": ""}
 
     # --- a task
 

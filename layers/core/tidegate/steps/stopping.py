@@ -1,8 +1,9 @@
 """Stopping a deployment at whatever it waits for. An execution is never stopped from outside: it is told, undoes what
 it did and ends by itself, so that nothing is left half-way.
 
-What a run does between two waits is not interrupted. It looks for an abort before each change of ECS and when it
-records a success (`ledger.records.Ledger.end`), so an abort that nobody was told of still comes in time.
+What a run does between two waits is not interrupted. It looks for an abort before each change of ECS, between
+two invocations that run SQL files, and when it records a success (`ledger.records.Ledger.end`), so an abort that nobody
+was told of still comes in time.
 """
 
 from __future__ import annotations
