@@ -55,6 +55,12 @@ def what_of(deployment: Deployment) -> str:
     return "restart" if deployment.restart else "deployment"
 
 
+def secret_of(deployment: Deployment) -> dict[str, str]:
+    """`{"secret"}` of a rotation or an adoption, else nothing."""
+    rotation = None if deployment.plan is None else deployment.plan.rotation
+    return {} if rotation is None else {"secret": rotation.secret}
+
+
 def service_states(plan: Plan, rollouts: Iterable[Rollout], lines: Iterable[Line]) -> dict[str, str]:
     """What has become of each service that changes: `waiting`, `rolling`, `Rolled`, `reverting`, `Reverted`, or how it
     failed."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.text import Text
+from tidegate.domain.deployment import Phase
 from tidegate.domain.rollout import Direction
 
 from tidegate_cli.options import Given
@@ -98,7 +99,8 @@ def next_commands(document: Mapping[str, Any], given: Given) -> list[tuple[str, 
 def _while_it_runs(document: Mapping[str, Any], given: Given) -> list[tuple[str, str]]:
     identity = document["deployment"]
     follow = given.command("watch", identity), "follow it"
-    if document.get("abort") is not None:
+    # A rotation that retires goes forward only.
+    if document.get("abort") is not None or document["phase"] == Phase.RETIRING.value:
         return [follow]
     back = given.command("abort", identity, "--reason", "…", "--wait"), "take it back"
     if document["phase"] != "AwaitingApproval":

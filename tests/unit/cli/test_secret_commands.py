@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from tidegate.domain.deployment import Deployment, FailureReport, Machine
+from tidegate.domain.deployment import Deployment, FailureReport, Machine, Phase
 from tidegate.domain.errors import OutsideError
 from tidegate.domain.outcome import Outcome
 from tidegate.domain.plan import Plan
@@ -402,12 +403,16 @@ def recorded(terminal: Terminal, outcome: Outcome | None = None, *, adopt: str |
 def test_a_rotation_is_called_one_everywhere(terminal: Terminal) -> None:
     """Red where its release is named: a rotation puts out none."""
     run = recorded(terminal, Outcome.ROTATED)
-    assert terminal.json("history", *PLACE)[0]["what"] == "rotation"
+    (entry,) = terminal.json("history", *PLACE)
+    assert (entry["what"], entry["secret"]) == ("rotation", DATABASE)
+    assert DATABASE in terminal.run("history", *PLACE).stdout
     document = terminal.json("show", run.id)
     assert (document["what"], document["machine"], document["secret"]) == ("rotation", "rotate", DATABASE)
     said = terminal.run("show", run.id).stdout
     assert f"rotation of {DATABASE}  Rotated" in said
-    assert terminal.json("changes")[0]["what"] == "rotation"
+    (entry,) = terminal.json("changes")
+    assert (entry["what"], entry["secret"]) == ("rotation", DATABASE)
+    assert DATABASE in terminal.run("changes").stdout
 
 
 def test_one_that_failed_points_to_the_secrets_and_to_no_release(terminal: Terminal) -> None:
@@ -443,6 +448,14 @@ def test_what_failed_on_the_way_back_is_told_from_what_failed_before(terminal: T
     assert [failure["direction"] for failure in failures] == ["Roll", "Revert"]
     said = terminal.run("show", run.id).stdout
     assert said.index("Why worker failed") < said.index("Why worker could not be taken back")
+
+
+def test_one_that_retires_cannot_be_taken_back(terminal: Terminal) -> None:
+    """Red where `show` offers an abort that is refused."""
+    run = recorded(terminal)
+    assert f"tidegate abort {run.id}" in terminal.run("show", run.id).stdout
+    terminal.shop.ledger.save(replace(run, phase=Phase.RETIRING))
+    assert f"tidegate abort {run.id}" not in terminal.run("show", run.id).stdout
 
 
 def test_one_under_way_is_watched_like_any_other(terminal: Terminal) -> None:
