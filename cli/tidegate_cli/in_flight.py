@@ -46,8 +46,7 @@ def in_flight(ports: Ports) -> list[dict[str, Any]]:
 def what_of(deployment: Deployment) -> str:
     """`deployment`, `rollback`, `rotation`, `adoption` (of a secret's user), `restart` or `migrations`."""
     if deployment.rotation:
-        planned = None if deployment.plan is None else deployment.plan.rotation
-        return "rotation" if planned is None or planned.adopt is None else "adoption"
+        return "rotation" if deployment.request.get("adopt") is None else "adoption"
     if deployment.machine is Machine.ROLLBACK:
         return "rollback"
     if deployment.only_migrations:
@@ -56,9 +55,9 @@ def what_of(deployment: Deployment) -> str:
 
 
 def secret_of(deployment: Deployment) -> dict[str, str]:
-    """`{"secret"}` of a rotation or an adoption, else nothing."""
-    rotation = None if deployment.plan is None else deployment.plan.rotation
-    return {} if rotation is None else {"secret": rotation.secret}
+    """`{"secret"}` of a rotation or an adoption, also of one that was refused; else nothing."""
+    secret = deployment.request.get("secret") if deployment.rotation else None
+    return {} if secret is None else {"secret": str(secret)}
 
 
 def service_states(plan: Plan, rollouts: Iterable[Rollout], lines: Iterable[Line]) -> dict[str, str]:

@@ -11,9 +11,8 @@ import pytest
 from tidegate.domain.deployment import Deployment, FailureReport, Machine, Phase
 from tidegate.domain.errors import OutsideError
 from tidegate.domain.outcome import Outcome
-from tidegate.domain.plan import Plan
 from tidegate.domain.rollout import Direction
-from tidegate.domain.rotation import RotationPlan, SecretStanding
+from tidegate.domain.rotation import SecretStanding
 from tidegate.domain.schedule import Schedule
 from tidegate.ledger.rotations import Rotations
 
@@ -381,8 +380,8 @@ def test_a_machine_that_refuses_is_passed_on(terminal: Terminal) -> None:
 
 
 def recorded(terminal: Terminal, outcome: Outcome | None = None, *, adopt: str | None = None) -> Deployment:
-    rotation = RotationPlan(DATABASE, "postgres", "alternating", VERSION, adopt=adopt)
-    plan = Plan(CLUSTER, (), rotation=rotation)
+    """Without a plan, as one that was refused: what it is for is in its request."""
+    request = {"secret": DATABASE, "adopt": adopt}
     started = terminal.json("rotate", *PLACE, DATABASE)
     ledger = terminal.shop.ledger
     run = Deployment(
@@ -394,7 +393,7 @@ def recorded(terminal: Terminal, outcome: Outcome | None = None, *, adopt: str |
         ledger.now(),
         release=7,
         actor=CALLER,
-        plan=plan,
+        request={name: value for name, value in request.items() if value is not None},
     )
     ledger.open(run, "planned")
     return run if outcome is None else ledger.end(run, outcome, "why")
