@@ -26,6 +26,8 @@ from tests.support.waiting import wait_until
 MACHINE = "rotate"
 TURNS_SECONDS = 120.0
 """Two services roll one after the other, each of them perhaps back again."""
+TAKEN_OVER_SECONDS = 300.0
+"""A recovery waits for as long as a function may still move the secret's current value (tidegate.steps.taking_over)."""
 
 
 @dataclass(frozen=True)
@@ -306,10 +308,10 @@ class Rotating(Stage):
         self.system.settle()
         return [key for key, arns in self.tasks().items() if arns and not arns & tasks[key]]
 
-    def order(self, deployment: Deployment) -> list[str]:
-        """Keys of the services, in the order in which the rotation had ECS roll them."""
+    def order(self, deployment: Deployment, what: str = "rolling") -> list[str]:
+        """Keys of the services, in the order in which the rotation had ECS roll them, or go back with `reverting`."""
         lines = self.cloud.ledger.timeline(deployment.id)
-        return [str(line.service) for line in lines if line.what == "rolling"]
+        return [str(line.service) for line in lines if line.what == what]
 
     @contextmanager
     def only_with(self, version: str, *keys: str, mode: Literal["crash", "hang"] = "crash") -> Iterator[None]:

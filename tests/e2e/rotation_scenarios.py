@@ -19,9 +19,9 @@ from tidegate.domain.outcome import Outcome
 from tidegate.ledger.rotations import Rotations
 
 from tests.e2e import histories, scenarios
-from tests.e2e.rotating_system import TURNS_SECONDS, Rotating, Shared
+from tests.e2e.rotating_system import TAKEN_OVER_SECONDS, TURNS_SECONDS, Rotating, Shared
 from tests.e2e.scenarios import heard, scenario, sweep
-from tests.e2e.support import SWEPT_SECONDS, SampleCloud
+from tests.e2e.support import SampleCloud
 from tests.faults.people import Person
 from tests.faults.stage import unswept
 from tests.support.waiting import wait_until
@@ -100,6 +100,7 @@ def a_canary_that_cannot_start_has_the_old_value_made_current_first(cloud: Sampl
     assert database.admits(old["username"], old["password"])
     assert shop.started_since(tasks) == ["api", "worker"], "all of them with the old value"
     assert shop.order(done) == ["api"]
+    assert "worker" in shop.order(done, "reverting"), "by the rotation itself"
     assert shop.rollouts()["worker"] == rollouts["worker"] + 1
     heard(cloud, "Rotation Failed", done.id)
     standing = shop.standing
@@ -184,7 +185,7 @@ def a_rotation_that_is_stopped_after_the_promotion_is_taken_back(cloud: SampleCl
             tasks = shop.tasks()
             shop.stop(running)
         sweep(cloud)
-        done = shop.finished(running, SWEPT_SECONDS)
+        done = shop.finished(running, TAKEN_OVER_SECONDS)
     assert done.outcome is Outcome.FAILED_CLEAN, done.explanation
     assert "recovery started" in shop.timeline(done)
     assert (shop.version, shop.value(), shop.at("AWSPENDING")) == (version, old, None)
@@ -207,7 +208,7 @@ def a_rotation_that_is_stopped_after_the_point_of_no_return_is_finished(cloud: S
             assert database.admits(old["username"], old["password"])
             shop.stop(running)
         sweep(cloud)
-        done = shop.finished(running, SWEPT_SECONDS)
+        done = shop.finished(running, TAKEN_OVER_SECONDS)
     assert done.outcome is Outcome.ROTATED, done.explanation
     assert "recovery started" in shop.timeline(done)
     assert (shop.version, shop.tasks()) == (version, tasks), "nothing started again"
