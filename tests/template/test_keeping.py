@@ -484,7 +484,7 @@ def globals_(change: Callable[[dict[str, Any]], object]) -> Change:
         ),
         (
             a_task_outlasts_its_function,
-            lambda _, m: m["RotateMachine"]["States"]["Set"].update(TimeoutSeconds=120),
+            lambda _, m: m["RotateMachine"]["States"]["Set"].update(TimeoutSeconds=60),
         ),
         (
             a_task_outlasts_its_function,

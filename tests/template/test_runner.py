@@ -373,7 +373,7 @@ def test_sam_makes_of_it_what_is_written() -> None:
         "AWS::IAM::Role",
         "AWS::Logs::LogGroup",
     }
-    assert [made[f"{name}Function"]["Properties"]["Timeout"] for name in NAMES] == [900, 900, 120]
+    assert [made[f"{name}Function"]["Properties"]["Timeout"] for name in NAMES] == [900, 900, 60]
 
 
 def test_cloudformation_takes_it() -> None:

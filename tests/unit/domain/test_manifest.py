@@ -253,7 +253,6 @@ class TestTheNamesOfSecrets:
         ((_, (message, _)),) = problems_of(lambda: parse_manifest(data)).items()
         assert message == '"admin" is the secret itself'
 
-
     def test_the_secret_that_rds_manages_may_be_an_admin(self) -> None:
         managed = "rds!cluster-8a3f"
         data = {**small(), "secrets": {"arive/database": {"kind": "postgres", "admin": managed}}}

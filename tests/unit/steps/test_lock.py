@@ -162,7 +162,7 @@ class TestTakeOver:
 
 
 class TestTakingOverARotation:
-    """`rotate_secret` may run for two minutes, and moves a secret's current value."""
+    """`rotate_secret` may run for a minute, and moves a secret's current value."""
 
     def test_waits_for_the_function_that_reaches_the_database(self) -> None:
         """Guards LONGEST_ROTATION."""
@@ -170,8 +170,8 @@ class TestTakingOverARotation:
         planned, _ = shop.started()
         shop.world.executions.end(shop.deployment(planned).execution, "ABORTED")
         shop.world.clock.advance(30)
-        assert _take_over(shop, planned, "arn:recovery")["seconds"] == 90
-        shop.world.clock.advance(90)
+        assert _take_over(shop, planned, "arn:recovery")["seconds"] == 30
+        shop.world.clock.advance(30)
         assert _take_over(shop, planned, "arn:recovery")["outcome"] == "Taken"
 
     def test_waits_no_longer_for_what_only_rolls_a_service(self) -> None:

@@ -338,14 +338,14 @@ def test_a_step_has_no_more_patience_than_the_machine() -> None:
     logins, real = rotations.world.logins, rotations.world.logins.log_in
 
     def slow(*asked: Any) -> Any:
-        rotations.world.clock.advance(80)
+        rotations.world.clock.advance(30)
         return real(*asked)
 
     setattr(logins, "log_in", slow)  # noqa: B010 -- a method
     rotations.ask("Precheck")
-    assert [args[2] for name, args in logins.calls if name == "log_in"] == [90.0, 10.0]
+    assert [args[2] for name, args in logins.calls if name == "log_in"] == [40.0, 10.0]
     rotations.go("Stage", "Set")
-    assert [args[2] for name, args in logins.calls if name == "log_in"][2:] == [90.0, 10.0]
+    assert [args[2] for name, args in logins.calls if name == "log_in"][2:] == [40.0, 10.0]
 
 
 def test_a_payload_that_is_wrong() -> None:

@@ -127,8 +127,7 @@ def propose_rollback(ports: Ports, request: RollbackRequest, lock: Lock | None =
     """
     ledger = Ledger(ports.store, ports.clock)
     view = environment_of(ports, request.system, request.environment)
-    standings = ledger.standings(request.system, request.environment)
-    standing = _rollback_target(ledger, request, standings, lock)
+    standing = _rollback_target(ledger, request, lock)
     refuse_step_back(ports, view, standing, force=request.force, field="to")
     release = _release(ledger, request.system, standing.release)
     facts = read_services(ports, view)
@@ -144,17 +143,19 @@ def propose_rollback(ports: Ports, request: RollbackRequest, lock: Lock | None =
     )
 
 
-def _rollback_target(
-    ledger: Ledger, request: RollbackRequest, standings: list[Standing], lock: Lock | None
-) -> Standing:
+def _rollback_target(ledger: Ledger, request: RollbackRequest, lock: Lock | None) -> Standing:
+    place = request.system, request.environment
+    # In this order: a deployment that succeeds between two of these looks is either unfinished or current here.
+    unfinished = None if lock is None else unfinished_deployment(ledger, lock)
+    current = ledger.current(*place)
+    standings = ledger.standings(*place)
     if request.to is not None:
         known = next((standing for standing in standings if standing.release == request.to), None)
         if known is not None:
             return known
         release = _release(ledger, request.system, request.to, field_name="to")
         return Standing(release.number, Verdict.SUCCEEDED, "", release.created_at)
-    current = ledger.current(request.system, request.environment)
-    if lock is not None and unfinished_deployment(ledger, lock) is not None:
+    if unfinished is not None and (current is None or current.deployment != unfinished.id):
         number = 0 if current is None else current.release
         before = next((standing for standing in standings if standing.release == number), None)
     else:

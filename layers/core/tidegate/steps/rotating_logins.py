@@ -17,9 +17,9 @@ from tidegate.ports import Login, Ports, SecretValue, SqlError, WrongPasswordErr
 from tidegate.steps.database_state import listed
 from tidegate.steps.rotating import FailedError, Readiness, Versions
 
-# Of all connections of a step: a paused Aurora takes up to half a minute to wake, and longer after a day. The function
-# has 120 s.
-PATIENCE_SECONDS: Final = 90.0
+# Of all connections of a step: a paused Aurora takes some 15 s to wake, and half a minute or more after a day, when the
+# step is asked again. The function has 60 s.
+PATIENCE_SECONDS: Final = 40.0
 SHORTEST_PATIENCE_SECONDS: Final = 5.0
 # What is shorter hides more of a reason than it keeps.
 _SHORTEST_HIDDEN: Final = 4

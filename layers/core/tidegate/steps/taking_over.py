@@ -22,7 +22,7 @@ from tidegate.ports import Ports
 # that ran when its execution was stopped has ended after this.
 LONGEST_FUNCTION = timedelta(seconds=30)
 # The same of `rotate_secret`, which may move a secret's current value.
-LONGEST_ROTATION = timedelta(seconds=120)
+LONGEST_ROTATION = timedelta(seconds=60)
 
 
 def take_over(
