@@ -46,7 +46,7 @@ def in_flight(ports: Ports) -> list[dict[str, Any]]:
 def what_of(deployment: Deployment) -> str:
     """`deployment`, `rollback`, `rotation`, `adoption` (of a secret's user), `restart` or `migrations`."""
     if deployment.rotation:
-        return "rotation" if deployment.request.get("adopt") is None else "adoption"
+        return "adoption" if deployment.adopts else "rotation"
     if deployment.machine is Machine.ROLLBACK:
         return "rollback"
     if deployment.only_migrations:

@@ -92,6 +92,11 @@ class Deployment:
         return self.machine is Machine.ROTATE
 
     @property
+    def adopts(self) -> bool:
+        """Whether it prepares a secret for rotations, and rotates nothing."""
+        return self.rotation and self.request.get("adopt") is not None
+
+    @property
     def rank(self) -> Rank:
         """Where it stands in the queue. A rollback goes first, and nothing takes its place."""
         if self.machine is Machine.ROLLBACK:

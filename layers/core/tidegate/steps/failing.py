@@ -122,7 +122,7 @@ def _why(event: Mapping[str, Any], ports: Ports, ledger: Ledger, deployment: Dep
         return abort.told[:_REASON_LIMIT]
     reports = ledger.reports(deployment.id)
     if reports:
-        return "; ".join(report.summary() for report in reports)[:_REASON_LIMIT]
+        return "; ".join(dict.fromkeys(report.summary() for report in reports))[:_REASON_LIMIT]
     fallback = "its execution ended without an outcome" if deployment.recoveries else "a service did not roll"
     return error_text(event) or fallback
 

@@ -325,13 +325,15 @@ def _asked(deployment: Deployment) -> str:
     if deployment.only_migrations:
         what = "migrations requested"
     if deployment.rotation:
-        what = "rotation requested"
+        what = "adoption requested" if deployment.adopts else "rotation requested"
     return f"{what} by {deployment.actor}" if deployment.actor else what
 
 
 def _told(deployment: Deployment, proposal: Proposal) -> str:
     name = "restart" if proposal.restart else deployment.release_name
     rotation = proposal.plan.rotation
+    if rotation is not None and rotation.adopt is not None:
+        return f"{rotation.secret}: a second user is to be prepared"
     if rotation is not None:
         return f"{rotation.secret}: {_summary(proposal) or 'no service takes it'}"
     return f"{name}: {_summary(proposal) or 'nothing to change'}"
