@@ -57,7 +57,8 @@ def a_secret_is_rotated(cloud: SampleCloud) -> None:
     assert (standing.version, standing.user, standing.deployment) == (shop.version, second, done.id)
     assert (standing.actor, standing.attempt_outcome) == ("ada", "Rotated")
     heard(cloud, "Rotation Succeeded", done.id)
-    assert told_of(shop, shop.version) == {"did": "nothing", "why": "a rotation looks after its consumers"}
+    heard_late = told_of(shop, shop.version, standing.promoted_at)
+    assert heard_late == {"did": "nothing", "why": "a rotation looks after its consumers"}
     build = shop.released("after the rotation")
     assert set(shop.system.digests().values()) == {build.digest}
     assert [entry.machine.value for entry in shop.history()] == ["deploy", "rotate", "deploy"], "no restart"
@@ -127,7 +128,8 @@ def a_token_is_rotated(cloud: SampleCloud) -> None:
     assert shop.value()["keys"] == both[:1]
     assert shop.at("AWSPENDING") is None
     assert shop.tasks() == tasks, "they accept the new one already"
-    assert told_of(shop, shop.version)["did"] == "nothing"
+    assert shop.standing is not None
+    assert told_of(shop, shop.version, shop.standing.promoted_at)["did"] == "nothing"
     again = shop.rotated()
     assert again.outcome is Outcome.ROTATED, again.explanation
 
@@ -378,13 +380,13 @@ def session_of(database: Shared, user: str, password: str) -> Iterator[pg8000.na
         session.close()
 
 
-def told_of(shop: Rotating, version: str) -> dict[str, Any]:
-    """What the function `wake` does with an event of that version of the secret."""
+def told_of(shop: Rotating, version: str, at: str) -> dict[str, Any]:
+    """What the function `wake` does with an event of that version of the secret, and of that moment."""
     event = {
         "id": "again",
         "source": "aws.secretsmanager",
         "detail-type": "Secret Label Updated",
-        "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "time": at,
         "resources": [shop.arn],
         "detail": {"name": shop.secret, "labelUpdated": "AWSCURRENT", "versionId": version},
     }

@@ -158,7 +158,7 @@ SAYS_NO = [
         {**READY, "Precheck": [PRECHECKED], "BeginRotation": [STALE], **FAILED_CLEAN},
         [*LOCK, *BEGIN, *CLEAN],
         "FailedClean",
-        error=("BeginRotation", "api started before"),
+        error=("BeginRotation", "api may hold another value"),
     ),
     rotate(
         "it is aborted before it begins",
