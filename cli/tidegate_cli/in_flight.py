@@ -44,12 +44,20 @@ def in_flight(ports: Ports) -> list[dict[str, Any]]:
 
 
 def what_of(deployment: Deployment) -> str:
-    """`deployment`, `rollback`, `restart` or `migrations`."""
+    """`deployment`, `rollback`, `rotation`, `adoption` (of a secret's user), `restart` or `migrations`."""
+    if deployment.rotation:
+        return "adoption" if deployment.adopts else "rotation"
     if deployment.machine is Machine.ROLLBACK:
         return "rollback"
     if deployment.only_migrations:
         return "migrations"
     return "restart" if deployment.restart else "deployment"
+
+
+def secret_of(deployment: Deployment) -> dict[str, str]:
+    """`{"secret"}` of a rotation or an adoption, also of one that was refused; else nothing."""
+    secret = deployment.request.get("secret") if deployment.rotation else None
+    return {} if secret is None else {"secret": str(secret)}
 
 
 def service_states(plan: Plan, rollouts: Iterable[Rollout], lines: Iterable[Line]) -> dict[str, str]:

@@ -51,7 +51,8 @@ class LazyCommand(TyperCommand):
         if not self.entry.only:
             command: Any = group.commands[self.entry.name]
         else:
-            command = group if len(group.commands) > 1 else next(iter(group.commands.values()))
+            alone = len(group.commands) == 1 and not hasattr(group, "itself")
+            command = next(iter(group.commands.values())) if alone else group
         command.name = self.entry.name
         return command
 

@@ -145,25 +145,41 @@ def fault(
     every: Annotated[
         bool, typer.Option("--all", help="Not even a return to the last good deployment is spared.")
     ] = False,
+    secret: Annotated[
+        str | None,
+        typer.Option(
+            "--secret",
+            metavar="SECRET",
+            help="Only while this secret has another value than now: they cannot do with a new one.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Make new deployments of an ECS service crash or hang until cleared.
 
-    Or tasks that RunTask starts, by their group, which is family:FAMILY where none is named.
+    Or tasks that RunTask starts, by their group, which is family:FAMILY where none is named. A service that starts
+    again with what it runs, as in a rotation, returns to its last good deployment: that takes --secret or --all.
     """
-    if mode == "clear" and every:
-        raise UsageError("--all says how to fail; clear takes no option", field="all", hint="leave it out")
-    with control.of(cloud.running(Checkout.find())) as controls:
+    if mode == "clear" and (every or secret is not None):
+        option = "all" if every else "secret"
+        raise UsageError(
+            f"--{option} says how to fail; clear takes no option", field=option, hint="leave it out"
+        )
+    running = cloud.running(Checkout.find())
+    unless = None if secret is None else _current(running, secret)
+    with control.of(running) as controls:
         if mode == "clear":
             controls.clear_fault(service)
         else:
-            controls.set_fault(service, mode, all=every)
+            controls.set_fault(service, mode, all=every, unless=unless)
         faults = controls.faults()
     if call.given.json:
         print_document(faults)
     elif mode == "clear":
         print(f"new deployments of {service} are healthy")
     else:
-        print(f"new deployments of {service} {mode}; undo: tidegate local fault {service} clear")
+        when = "" if secret is None else f" while {secret} has another value"
+        print(f"new deployments of {service} {mode}{when}; undo: tidegate local fault {service} clear")
 
 
 @app.command()
@@ -175,16 +191,7 @@ def image(
     content: Annotated[str, typer.Option(help="What makes it differ from others; default: the tag.")] = "",
 ) -> None:
     """Publish an image with no more than a manifest, for simulated tasks; prints its digest."""
-    import boto3  # noqa: PLC0415 -- the other commands of this module start without it
-
-    running = cloud.running(Checkout.find())
-    ecr = boto3.client(
-        "ecr",
-        region_name=running.options.region,
-        endpoint_url=running.endpoint_url,
-        aws_access_key_id=environment.ACCESS_KEY_ID,
-        aws_secret_access_key=environment.SECRET_ACCESS_KEY,
-    )
+    ecr = _client(cloud.running(Checkout.find()), "ecr")
     try:
         digest = publish(ecr, repository, tag, content or tag)
     except ecr.exceptions.RepositoryNotFoundException as error:
@@ -211,6 +218,33 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def _client(running: Cloud, service: Literal["ecr", "secretsmanager"]) -> Any:
+    import boto3  # noqa: PLC0415 -- the other commands of this module start without it
+
+    return boto3.client(
+        service,
+        region_name=running.options.region,
+        endpoint_url=running.endpoint_url,
+        aws_access_key_id=environment.ACCESS_KEY_ID,
+        aws_secret_access_key=environment.SECRET_ACCESS_KEY,
+    )
+
+
+def _current(running: Cloud, secret: str) -> tuple[str, str]:
+    """The secret, and the id of its version that is current."""
+    manager = _client(running, "secretsmanager")
+    try:
+        stages = manager.describe_secret(SecretId=secret).get("VersionIdsToStages", {})
+    except manager.exceptions.ResourceNotFoundException as error:
+        raise UsageError(
+            f"there is no secret {secret}", field="secret", hint="tidegate secrets SYSTEM ENV lists them"
+        ) from error
+    version = next((version for version, labels in stages.items() if "AWSCURRENT" in labels), None)
+    if version is None:
+        raise UsageError(f"secret {secret} has no value", field="secret", hint="give it one")
+    return secret, version
 
 
 def _show(shown: Cloud) -> None:

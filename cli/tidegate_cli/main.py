@@ -50,6 +50,12 @@ COMMANDS = (
         "tidegate_cli.release_commands",
     ),
     Entry("rollback", "Take an environment back to a release.", _RELEASE, "tidegate_cli.release_commands"),
+    Entry(
+        "rotate",
+        "Give a secret a new value, and start its consumers with it.",
+        _RELEASE,
+        "tidegate_cli.secret_commands",
+    ),
     Entry("abort", "Take back a deployment that has not ended.", _ON_CALL, _ON_CALL_COMMANDS),
     Entry("approve", "Approve the plan of a deployment that waits for it.", _ON_CALL, _ON_CALL_COMMANDS),
     Entry("reject", "Refuse a deployment that waits for approval.", _ON_CALL, _ON_CALL_COMMANDS),
@@ -80,6 +86,14 @@ COMMANDS = (
         "List everything that changed, in all systems, newest first.",
         _LOOK,
         "tidegate_cli.changes_command",
+    ),
+    Entry(
+        "secrets",
+        "Show the secrets of a system: their age, when they were and will be rotated, who takes them.",
+        _LOOK,
+        "tidegate_cli.secret_commands",
+        app="secrets_app",
+        only=True,
     ),
     Entry("doctor", "Look for what is wrong, and say how to mend it.", _LOOK, "tidegate_cli.doctor_command"),
     Entry(
@@ -188,8 +202,8 @@ def tidegate(
 ) -> None:
     """Releases on Amazon ECS that verify themselves, or put everything back.
 
-    Exit codes: 0 Succeeded, Built or NoChange, 1 unexpected error, 2 bad usage or bad manifest, 10 FailedClean (of a
-    build: Failed), 20 FailedDirty, 30 Refused, 40 Superseded, 124 --timeout ran out.
+    Exit codes: 0 Succeeded, Rotated, Built or NoChange, 1 unexpected error, 2 bad usage or bad manifest, 10 FailedClean
+    (of a build: Failed), 20 FailedDirty, 30 Refused, 40 Superseded, 124 --timeout ran out.
     """
     remember(context, Given(region, profile, stack, json, local))
 

@@ -25,14 +25,15 @@ that `tidegate local env` prints, no command ever talks to one.
 
 **Output.** A result is for a person on standard output, progress and errors on standard error; colour only on a
 terminal and without `NO_COLOR`. With `--json` standard output is exactly one JSON document, an error included:
-`{"error": {"code", "message", "field"?, "hint"?}}`. What deploy, migrate, rollback, build, builds, history, status,
-show, plan, watch, changes, doctor and the commands of "On call" print is part of the contract and only ever grows.
+`{"error": {"code", "message", "field"?, "hint"?}}`. What deploy, migrate, rollback, rotate, build, builds,
+history, status, show, secrets, plan, watch, changes, doctor and the commands of "On call" print is part of the contract
+and only ever grows.
 
 **Exit codes**
 
 | code | means |
 |---|---|
-| 0 | Succeeded, Built, NoChange, or the command did what it says |
+| 0 | Succeeded, Rotated, Built, NoChange, or the command did what it says |
 | 1 | an unexpected error: no credentials, no installation (`TIDEGATE_DEBUG=1` shows where); an error in `doctor` |
 | 2 | bad usage, a bad manifest, or a name that does not exist |
 | 10 | FailedClean: the previous state is back, migrations apart. Failed, of a build: nothing was released |
@@ -71,7 +72,11 @@ def _sections(path: str, command: Any, level: str) -> Iterator[str]:
     if inner is None:
         yield _section(path, command, level)
         return
-    yield f"{level} {path} …\n\n{_text(command.help)}\n"
+    itself = getattr(command, "itself", None)
+    if itself is None:
+        yield f"{level} {path} …\n\n{_text(command.help)}\n"
+    else:
+        yield _section(path, itself, level)
     for name, below in inner.items():
         yield from _sections(f"{path} {name}", below, f"{level}#")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
@@ -20,6 +20,9 @@ from tidegate_cli.rendering.plan import print_plan
 from tidegate_cli.screen import console, print_document
 from tidegate_cli.starting import Run, deploy_input, deploy_request, rollback_input, start
 from tidegate_cli.waiting import seconds_of
+
+if TYPE_CHECKING:
+    from tidegate_cli.connection import Connection
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
@@ -211,9 +214,22 @@ def _carry_out(
     timeout: float | None,
     what: str | None = None,
 ) -> int:
-    """`what` is its name for a person, where that is not the machine's."""
     connection = call.connect()
     require_registered(connection.ports, request["system"], request["environment"])
+    return carry_out(call, connection, machine, request, wait, timeout, what)
+
+
+def carry_out(
+    call: Call,
+    connection: Connection,
+    machine: str,
+    request: Mapping[str, Any],
+    wait: bool,
+    timeout: float | None,
+    what: str | None = None,
+) -> int:
+    """Start it, and follow it where that is wanted; gives the exit code. `what` is its name for a person, where that is
+    not the machine's."""
     run = start(connection, machine, request)
     if not wait:
         _print_started(call, what or machine, run)

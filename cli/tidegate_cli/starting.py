@@ -1,4 +1,4 @@
-"""Starting a deployment or a rollback: the request is checked here first, so that a slip costs no execution."""
+"""Starting a deployment, rollback or rotation: the request is checked here first, so that a slip costs no execution."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tidegate.domain.request import (
     RecoverRequest,
     parse_deploy,
     parse_rollback,
+    parse_rotate,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _OPTIONS = {
     "reason": "--reason",
     "to": "--to",
     "force": "--force",
+    "secret": "SECRET",
 }
 
 
@@ -109,8 +111,29 @@ def rollback_input(
     return request
 
 
+def rotate_input(
+    system: str,
+    environment: str,
+    secret: str,
+    *,
+    reason: str | None = None,
+    adopt: str | None = None,
+    statements: str | None = None,
+) -> dict[str, Any]:
+    """The input of machine `rotate`; with `adopt` (`plan`, or `apply` with the hash of the `statements`) nothing is
+    rotated. BadInputError names the argument that is wrong."""
+    request: dict[str, Any] = {"system": system, "environment": environment, "secret": secret}
+    given = (("reason", reason), ("adopt", adopt), ("statements", statements))
+    request |= {name: value for name, value in given if value is not None}
+    try:
+        parse_rotate(request)
+    except BadInputError as error:
+        raise _by_option(error) from None
+    return request
+
+
 def start(connection: Connection, machine: str, request: Mapping[str, Any]) -> Run:
-    """Start `deploy` or `rollback`; the execution's name, a new ULID, becomes the deployment's id."""
+    """Start `deploy`, `rollback` or `rotate`; the execution's name, a new ULID, becomes the deployment's id."""
     ports = connection.ports
     identity = ulid(ports.clock.now(), secrets.token_hex(16))
     started = ports.executions.start(machine, identity, {**request, "actor": connection.who()})

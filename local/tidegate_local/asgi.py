@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from tidegate_local import events
 from tidegate_local.codecommit.pushes import Push
 from tidegate_local.codecommit.repositories import InvalidNameError, NoSuchRepositoryError
-from tidegate_local.faults import Fault, FaultBoard
+from tidegate_local.faults import Fault, FaultBoard, Value
 from tidegate_local.mends import Installed
 from tidegate_local.mends.database_snapshots import FAULTS
 from tidegate_local.settings import Settings
@@ -29,6 +29,15 @@ LARGEST_BODY = 1024 * 1024
 _EVENTS: TypeAdapter[list[events.Event]] = TypeAdapter(list[events.Event])
 
 
+class ValueRequest(BaseModel):
+    """A version of a secret."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    secret: Annotated[str, Field(min_length=1)]
+    version: Annotated[str, Field(min_length=1)]
+
+
 class FaultRequest(BaseModel):
     """The body of `PUT /_tidegate/faults/<service>`."""
 
@@ -37,6 +46,7 @@ class FaultRequest(BaseModel):
     mode: Literal["crash", "hang"]
     all: bool = False
     exit_code: Annotated[int, Field(ge=1, le=255)] = 1
+    unless: ValueRequest | None = None
 
 
 class RefusalRequest(BaseModel):
@@ -220,7 +230,8 @@ class Control:
             wanted = FaultRequest.model_validate(_json(body))
         except ValidationError as error:
             raise _refused("InvalidFault", error) from error
-        fault = Fault(**wanted.model_dump())
+        unless = None if wanted.unless is None else Value(wanted.unless.secret, wanted.unless.version)
+        fault = Fault(wanted.mode, wanted.all, wanted.exit_code, unless)
         self.board.set(service, fault)
         self.installed.wake()
         return {service: fault.document()}

@@ -55,7 +55,7 @@ class Control:
         return ids
 
     def faults(self) -> dict[str, dict[str, Any]]:
-        """The faults that are set: `{service: {"mode", "all", "exit_code"}}`."""
+        """The faults that are set: `{service: {"mode", "all", "exit_code", "unless"?}}`."""
         document: dict[str, dict[str, Any]] = self._call("GET", "faults")
         return document
 
@@ -66,9 +66,16 @@ class Control:
         *,
         all: bool = False,  # noqa: A002 -- the word of the command line
         exit_code: int = 1,
+        unless: tuple[str, str] | None = None,
     ) -> None:
-        """New deployments of the ECS service, or one-off tasks of the group, crash or hang from now on."""
-        body = {"mode": mode, "all": all, "exit_code": exit_code}
+        """New deployments of the ECS service, or one-off tasks of the group, crash or hang from now on.
+
+        With `unless`, (secret, id of a version), only those tasks of the service that start while another version of
+        the secret is AWSCURRENT, whatever deployment they are of.
+        """
+        body: dict[str, Any] = {"mode": mode, "all": all, "exit_code": exit_code}
+        if unless is not None:
+            body["unless"] = dict(zip(("secret", "version"), unless, strict=True))
         self._call("PUT", f"faults/{quote(service, safe='')}", body)
 
     def clear_fault(self, service: str) -> bool:

@@ -8,20 +8,33 @@ FaultMode: TypeAlias = Literal["crash", "hang"]
 
 
 @dataclass(frozen=True, slots=True)
+class Value:
+    """A version of a secret, given by its name or ARN."""
+
+    secret: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """New deployments of one ECS service fail, or one-off tasks of one group.
 
     `crash`: its tasks exit with `exit_code` soon after they started; `hang`: they never leave PENDING.
-    A return to the last COMPLETED deployment is spared unless `all`.
+    A return to the last COMPLETED deployment is spared unless `all`. With `unless` it is so of each deployment, and
+    spared are the tasks of a service that start while that version is current: they can do with no other value.
     """
 
     mode: FaultMode
     all: bool = False
     exit_code: int = 1
+    unless: Value | None = None
 
     def document(self) -> dict[str, Any]:
         """As `GET /_tidegate/faults` shows it."""
-        return asdict(self)
+        document = asdict(self)
+        if self.unless is None:
+            del document["unless"]
+        return document
 
 
 class FaultBoard:

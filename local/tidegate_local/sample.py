@@ -51,18 +51,28 @@ def folder(checkout: Checkout) -> Path:
     return checkout.root / "systems" / "sample"
 
 
-def deploy(checkout: Checkout, cloudformation: Any, ecs: "ECSClient", image: str | None = None) -> bool:
+def deploy(
+    checkout: Checkout,
+    cloudformation: Any,
+    ecs: "ECSClient",
+    image: str | None = None,
+    secret: str | None = None,
+) -> bool:
     """Create its stack and wait until its services run; False if it was there already.
 
     `cloudformation` and `ecs` are boto3 clients of the embedded cloud; `image` is what the services run before the
-    first release, where that is to be another than the template says. Raises `LocalError`.
+    first release, where that is to be another than the template says. `secret` is the ARN of the one that they take: a
+    stack that is there without it is updated, and its services run `image` again. Raises `LocalError`.
     """
     there = _status(cloudformation) in _DONE
-    if not there:
-        cloudformation.create_stack(
+    given = {"Image": image, "DatabaseSecret": secret}
+    wanted = {name: value for name, value in given.items() if value is not None}
+    if not there or (secret is not None and _parameters(cloudformation).get("DatabaseSecret") != secret):
+        change = cloudformation.update_stack if there else cloudformation.create_stack
+        change(
             StackName=STACK,
             TemplateBody=(folder(checkout) / "template.yaml").read_text(),
-            Parameters=[] if image is None else [{"ParameterKey": "Image", "ParameterValue": image}],
+            Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in wanted.items()],
             Capabilities=["CAPABILITY_IAM"],
         )
     if not wait_until(lambda: _created(cloudformation), seconds=STACK_SECONDS):
@@ -96,6 +106,11 @@ def _created(cloudformation: Any) -> bool:
         f"stack {STACK} is {status}",
         hint=f"delete it and try again: sam delete --stack-name {STACK}",
     )
+
+
+def _parameters(cloudformation: Any) -> dict[str, str]:
+    described = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0].get("Parameters", [])
+    return {entry["ParameterKey"]: entry["ParameterValue"] for entry in described}
 
 
 def _status(cloudformation: Any) -> str | None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from tidegate.adapters.postgres import PostgresSession
+from tidegate.adapters.postgres_connection import PostgresSession
 from tidegate.domain.errors import TransientError
 
 from tests.databases.stage import Shop, new_deployment

@@ -14,7 +14,7 @@ from tidegate_local import engine
 from tests.docker.orchestrator import Orchestrator
 from tests.docker.shop import Images, ask
 from tests.e2e.own_system import EcsService, OwnSystem
-from tests.e2e.pushing import APP, Developer
+from tests.e2e.pushing import Developer, sources
 from tests.support.command_line import Ended
 from tests.support.scratch import Scratch
 from tests.support.waiting import wait_until
@@ -59,7 +59,7 @@ class PushedSystem:
         services = [EcsService("api", 2), EcsService("worker", 1, {"ROLE": "worker"})]
         system = OwnSystem.make(cloud, MANIFEST, services, image, folder)
         developer = Developer(cloud, SYSTEM, Scratch.begin(folder / SYSTEM))
-        developer.scratch.commit("first", {f"app/{file.name}": file.read_text() for file in APP.iterdir()})
+        developer.scratch.commit("first", sources())
         ready = cloud.command.run("local", "push", SYSTEM, str(developer.scratch.folder), "--prepare")
         assert ready.exit_code == 0, ready.progress
         assert "push local HEAD:refs/heads/main" in ready.output

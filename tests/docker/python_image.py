@@ -135,6 +135,8 @@ def _standard_library() -> Iterator[tuple[str, Path]]:
     for folder, folders, names in os.walk(root):
         folders[:] = [name for name in folders if name not in _LEFT_OUT and not name.startswith("config-")]
         for name in names:
+            if name == "EXTERNALLY-MANAGED":  # Debian's word to pip (PEP 668), which is of no image
+                continue
             path = Path(folder, name)
             yield f"{_LIBRARY}/{path.relative_to(root)}", path
 
@@ -164,6 +166,8 @@ def _settings(libraries: Iterable[str]) -> list[str]:
         "ENV PATH=/usr/local/bin:/bin",
         f"ENV LD_LIBRARY_PATH={':'.join(libraries)}",
         f"ENV SSL_CERT_FILE={_CERTIFICATES}",
+        # Debian's Python looks for packages elsewhere.
+        f"ENV PYTHONPATH=/{_LIBRARY}/site-packages",
         "ENV LANG=C.UTF-8 PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1",
         'CMD ["python"]',
     ]

@@ -34,15 +34,17 @@ class Images:
     def push(self, version: str, repository: str = "web", *, more: str = "") -> str:
         """`repository@digest` of a new image with VERSION in its environment, tagged with it; `more` is for the
         Dockerfile."""
+        base = base_image.build(self.host, self.registry)
+        return self.push_built(context(f"FROM {base}\nENV VERSION={version}\n{more}"), version, repository)
+
+    def push_built(self, source: io.BytesIO, version: str, repository: str) -> str:
+        """The same of a build context of one's own."""
         ecr = self.cloud.client("ecr")
         if repository not in {r["repositoryName"] for r in ecr.describe_repositories()["repositories"]}:
             ecr.create_repository(repositoryName=repository)
-        base = base_image.build(self.host, self.registry)
         name = f"{self.registry}/{repository}"
         with engine.connected(self.host) as docker:
-            image, _ = docker.images.build(
-                fileobj=context(f"FROM {base}\nENV VERSION={version}\n{more}"), custom_context=True, rm=True
-            )
+            image, _ = docker.images.build(fileobj=source, custom_context=True, rm=True)
             image.tag(name, version)
             pushed = list(docker.api.push(name, version, stream=True, decode=True))
             assert not [line for line in pushed if "error" in line], pushed

@@ -20,11 +20,12 @@ _NETWORK = {"awsvpcConfiguration": {"subnets": [SUBNET], "securityGroups": [GROU
 
 @dataclass(frozen=True)
 class EcsService:
-    """Named `<system>-<key>`, of one container; `key` is the manifest's."""
+    """Named `<system>-<key>`, of one container; `key` is the manifest's. `secrets` are `valueFrom` by variable."""
 
     key: str
     desired: int = 1
     environment: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,7 @@ class OwnSystem:
                     "name": service.key,
                     "image": image,
                     "environment": [{"name": n, "value": v} for n, v in service.environment.items()],
+                    "secrets": [{"name": n, "valueFrom": v} for n, v in service.secrets.items()],
                     "logConfiguration": {"logDriver": "awslogs", "options": options},
                 }
             ],

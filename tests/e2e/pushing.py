@@ -19,6 +19,12 @@ from tests.support.waiting import wait_until
 APP = ROOT / "systems" / "sample" / "app"
 
 
+def sources() -> dict[str, str]:
+    """The sample's application, by its paths in a repository."""
+    files = sorted(path for path in APP.rglob("*") if path.is_file())
+    return {f"app/{path.relative_to(APP).as_posix()}": path.read_text() for path in files}
+
+
 @dataclass(frozen=True)
 class Developer:
     """Somebody with a clone of a system's repository."""
@@ -36,7 +42,7 @@ class Developer:
             scratch.git("fetch", "--quiet", str(bare), "main")
             scratch.git("reset", "--soft", "FETCH_HEAD")
         developer = cls(cloud, "sample", scratch)
-        developer.scratch.write({f"app/{file.name}": file.read_text() for file in APP.iterdir()})
+        developer.scratch.write(sources())
         return developer
 
     @property

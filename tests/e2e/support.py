@@ -164,6 +164,14 @@ class SampleCloud:
             pause=0.5,
         )
         self.wait_for_settled_services()
+        # The demo, played in this cloud, leaves one with migrations, for which other tests' images have no files.
+        register(self.checkout, self.ports)
+
+
+def register(checkout: Checkout, ports: Ports) -> None:
+    """The sample's manifest."""
+    manifest = load_manifest_file(str(sample.folder(checkout) / "tidegate.yaml"))
+    ports.registry.put_manifest(sample.SYSTEM, sample.ENVIRONMENT, json.loads(to_json(manifest)))
 
 
 @contextmanager
@@ -181,8 +189,7 @@ def sample_cloud(state: Path, wanted: life.Wanted | None = None) -> Iterator[Sam
         session = EmbeddedSession(cloud)
         ports = connect(session, cloud.options.stack)
         sample.deploy(checkout, session.client("cloudformation"), session.client("ecs"))
-        manifest = load_manifest_file(str(sample.folder(checkout) / "tidegate.yaml"))
-        ports.registry.put_manifest(sample.SYSTEM, sample.ENVIRONMENT, json.loads(to_json(manifest)))
+        register(checkout, ports)
         yield SampleCloud(checkout, cloud, session, ports)
     finally:
         life.down(checkout, said.append)

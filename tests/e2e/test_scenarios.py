@@ -9,6 +9,7 @@ from tests.e2e import (
     gate_scenarios,
     migration_scenarios,
     rare_scenarios,
+    rotation_scenarios,
     scan_scenarios,
     scenarios,
     webhook_scenarios,
@@ -20,6 +21,7 @@ assert build_scenarios
 assert gate_scenarios
 assert migration_scenarios
 assert rare_scenarios
+assert rotation_scenarios
 assert scan_scenarios
 assert webhook_scenarios  # importing them adds their stories to the others
 

@@ -141,6 +141,7 @@ class Way:
     environment: Mapping[str, Any] = field(default_factory=dict)
     bakes: bool = False
     smokes: bool = False
+    migrates: bool = False
     waves: int = 1
 
 
@@ -209,6 +210,8 @@ class Run:
             },
             "environments": {ENVIRONMENT: {"region": "us-east-1", "cluster": name, **environment}},
         }
+        if way.migrates:
+            manifest["migrations"] = {"service": SERVICE, "command": ["migrate"]}
         image = f"{_registry(scene.cloud)}/{REPOSITORY}@{scene.images[scene.commits[0]]}"
         system = OwnSystem.make(scene.cloud, manifest, [EcsService(key) for key in keys], image)
         run = cls(scene, spot, system)

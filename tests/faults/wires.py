@@ -30,8 +30,13 @@ class Fault(Enum):
     SWALLOWED = "it does not arrive, and nothing is ever answered"
     SILENT = "it takes effect, and nothing is ever answered"
     THROTTLED = "it is refused: too many requests"
+    UNSEEN = "it is refused: what was just written is not found yet"
 
 
+_REFUSALS: dict[Fault | None, bytes] = {
+    Fault.THROTTLED: b'{"__type":"ThrottlingException","message":"Rate exceeded"}',
+    Fault.UNSEEN: b'{"__type":"ResourceNotFoundException","message":"there is no such thing"}',
+}
 Answer = tuple[int, dict[str, str], bytes]
 ARRIVES = (None, Fault.LOST, Fault.SILENT)
 
@@ -111,12 +116,12 @@ class Wire:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 fault = wire._judged(_operation(self.headers, self.path, body), body)
-                answer: Answer = (400, {}, b'{"__type":"ThrottlingException","message":"Rate exceeded"}')
+                answer: Answer = (400, {}, _REFUSALS.get(fault, b""))
                 if fault in ARRIVES:
                     answer = self._passed_on(body)
                 if fault in (Fault.SWALLOWED, Fault.SILENT):
                     wire._over.wait()
-                if fault not in (None, Fault.THROTTLED):
+                if fault is not None and fault not in _REFUSALS:
                     self.close_connection = True
                     return
                 self._answer(*answer)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ministack.services import eventbridge
 from tidegate.domain.outcome import Outcome
+from tidegate.domain.rotation import RotationPlan
 from tidegate.runtime.settings import STACK
 
 from tests.machines.migrate_cases import SQL
@@ -36,8 +37,12 @@ DETAIL = {
 # A build is of no environment and no deployment, but of images.
 OF_A_BUILD = {"Build Failed": {"build", "images"}}
 
-# What a payload that an expression makes has of the plan: `Migrating._prepared` of `steps/run_migration.py`, "sql".
-OF_THE_PLAN = frozenset(SQL)
+# What a payload that an expression makes has of the plan: `Migrating._prepared` of `steps/run_migration.py`, "sql", and
+# `RotationPlan.payload`.
+OF_THE_PLAN = {
+    "migrate_sql": frozenset(SQL),
+    "rotate_secret": frozenset(RotationPlan("s", "token", "regenerate", "v").payload()),
+}
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -58,7 +63,9 @@ def payloads(stack: Stack) -> Iterator[tuple[str, str, frozenset[str]]]:
                 if state["Resource"] != RUN:
                     function = stack.functions()[referred(substituted[called(state)]) or ""]
                     name = function["Code"]["S3Key"].removeprefix("functions/")
-                    told = OF_THE_PLAN if isinstance(state["Arguments"]["Payload"], str) else frozenset()
+                    told = (
+                        OF_THE_PLAN[name] if isinstance(state["Arguments"]["Payload"], str) else frozenset()
+                    )
                     yield name, step_of(state) or "", keys_of(state) | told
 
 
@@ -123,6 +130,7 @@ def test_each_rule_lets_one_of_the_events_through() -> None:
         ("alarm_rang", True),
         ("alarm_fell_silent", False),
         ("secret_changed", True),
+        ("secret_changed_by_a_rotation", True),
         ("secret_has_another_label", False),
         ("of_no_use", False),
     ],

@@ -11,6 +11,7 @@ from tidegate.ports import Answer
 from tests.functions.build_rows import BUILD_ROWS
 from tests.functions.invoking import FUNCTIONS, invoke
 from tests.functions.migration_rows import MIGRATION_ROWS
+from tests.functions.rotation_rows import ROTATION_ROWS
 from tests.functions.safety_rows import SAFETY_ROWS
 from tests.functions.scene import (
     CANARY,
@@ -302,7 +303,7 @@ ROWS = {
         "webhook": WEBHOOKS,
     }.items()
     for case, row in rows.items()
-} | BUILD_ROWS
+} | {**BUILD_ROWS, **ROTATION_ROWS}
 ROWS |= SAFETY_ROWS | MIGRATION_ROWS
 # What is in an environment's VPC: infrastructure/runner.yaml.
 RUNNERS = ("migrate_sql", "smoke")

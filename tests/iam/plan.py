@@ -7,6 +7,7 @@ from tests.e2e import (
     gate_scenarios,
     migration_scenarios,
     rare_scenarios,
+    rotation_scenarios,
     scan_scenarios,
     webhook_scenarios,
 )
@@ -112,6 +113,13 @@ OTHERWISE = {
     "migrate_sql": _BY_FILES,
     "smoke": gate_scenarios.a_smoke_check_that_fails_takes_the_whole_release_back.__name__,
     "webhook": webhook_scenarios.a_push_that_github_signed_is_heard.__name__,
+    "rotate_secret": rotation_scenarios.a_token_is_rotated.__name__,
+}
+_LATE = rotation_scenarios.a_rotation_that_is_late_is_counted.__name__
+LIKELY |= {
+    ("plan_release", "ssm:GetParametersByPath"): rotation_scenarios.a_token_is_rotated.__name__,
+    ("sweep", "ssm:GetParameter"): _LATE,
+    ("sweep", "ssm:GetParametersByPath"): _LATE,
 }
 
 

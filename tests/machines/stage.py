@@ -23,17 +23,18 @@ SYSTEM = "shop"
 ENVIRONMENT = "<environment>"
 """Stands in answers for what the environment of a run is called: its script's key."""
 TABLE = "scripts"
-MACHINES = ("deploy", "rollback", "roll", "build", "migrate")
+MACHINES = ("deploy", "rollback", "roll", "build", "migrate", "rotate")
 STEPS = {
-    "PlanReleaseArn": "Plan PlanAgain PlanRollback",
+    "PlanReleaseArn": "Plan PlanAgain PlanRollback PlanRotation",
     "LockArn": "AwaitApproval Acquire Release TakeOver",
     "RollServiceArn": "Start Await Bake Report",
     "SmokeArn": "Smoke",
-    "RecordArn": "Succeed BeginCompensation Fail Conclude",
+    "RecordArn": "Succeed BeginCompensation Fail Conclude BeginRotation BeginRetire Rotated BeginRestoring",
     "BuildImagesArn": "Select Start Report",
     "PublishImagesArn": "AwaitScans Publish Fail",
     "RunMigrationArn": "Prepare AwaitSnapshot GoOn RunTask StopTask Record",
     "MigrateSqlArn": "Check Migrate Verify Terminate",
+    "RotateSecretArn": "Precheck Stage Set Test Promote Retire Restore Abandon Adoption Adopt",
 }
 # What a machine waits for, each in seconds.
 WAITS = ("RolloutTimeoutSeconds", "BuildTimeoutSeconds", "ScanTimeoutSeconds", "ApprovalTimeoutSeconds")
@@ -95,7 +96,7 @@ class Stage:
             if change is not None:
                 change(whole)
             values = {**self.functions, **dict.fromkeys(WAITS, str(seconds)), "LongestFunctionSeconds": "0"}
-            if name in ("deploy", "rollback"):
+            if name in ("deploy", "rollback", "rotate"):
                 values["RollMachineArn"] = self.machine("roll", seconds)
             if name == "deploy":
                 # That one is always told of its deployment, and starts none.

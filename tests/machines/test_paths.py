@@ -18,13 +18,20 @@ from tests.machines.deploy_catches import DEPLOY_CAUGHT
 from tests.machines.migrate_cases import MIGRATE, MIGRATE_FIRST
 from tests.machines.roll_cases import ROLL
 from tests.machines.rollback_cases import ROLLBACK
+from tests.machines.rotate_cases import ROTATE
+from tests.machines.rotate_failures import ROTATE_FAILED
 from tests.machines.safety_cases import SAFETY
 from tests.machines.stage import Run, Stage, definition
 from tests.template.walking import flow_of
 
 pytestmark = pytest.mark.emulator
 
-CASES = [*DEPLOY, *DEPLOY_CAUGHT, *SAFETY, *ROLLBACK, *ROLL, *BUILDS, *MIGRATE, *MIGRATE_FIRST]
+CASES = [
+    *[*DEPLOY, *DEPLOY_CAUGHT, *SAFETY],
+    *[*ROLLBACK, *ROLL, *BUILDS],
+    *[*MIGRATE, *MIGRATE_FIRST],
+    *[*ROTATE, *ROTATE_FAILED],
+]
 
 
 def ending(described: dict[str, Any]) -> Ending:

@@ -13,6 +13,8 @@ from tests.machines.deploy_cases import CLEAN, DEPLOY, PLAN
 from tests.machines.migrate_cases import MIGRATE
 from tests.machines.roll_cases import ROLL
 from tests.machines.rollback_cases import ROLLBACK
+from tests.machines.rotate_cases import DIED_PROMOTED, ROTATE
+from tests.machines.rotate_failures import ROTATE_FAILED
 from tests.machines.safety_cases import SAFETY
 from tests.machines.stage import MACHINES, Stage, definition
 from tests.machines.test_paths import ending
@@ -57,8 +59,24 @@ THROWN_AT: dict[tuple[str, str], list[str]] = {
     ],
     ("migrate", "it takes too long, its statements are terminated"): ["StopTask", "Terminate"],
     ("migrate", "a command, verified by another, no credential"): ["RunTask Migrate", "RunTask Verify"],
+    ("rotate", "two rollouts of somebody else are awaited"): [
+        "PlanRotation",
+        "Acquire",
+        "PlanAgain",
+        "Await",
+    ],
+    ("rotate", "no service takes it"): ["Precheck", "BeginRotation", "Stage", "Set", "Test", "Promote"],
+    ("rotate", "tasks with the old value are waited for, twice"): ["BeginRetire", "Retire", "Rotated"],
+    ("rotate", DIED_PROMOTED): ["TakeOver", "Restore", "BeginRestoring", "Abandon", "Fail"],
+    ("rotate", "Refused at once"): ["Conclude"],
+    ("rotate", "an alarm rings while it bakes"): ["Bake"],
+    ("rotate", "a secret is prepared"): ["Adopt"],
+    ("rotate", "what a secret needs before it can be rotated: two statements"): ["Adoption"],
 }
-CASES = {(case.machine, case.name): case for case in (*DEPLOY, *SAFETY, *ROLLBACK, *ROLL, *BUILDS, *MIGRATE)}
+CASES = {
+    (case.machine, case.name): case
+    for case in (*DEPLOY, *SAFETY, *ROLLBACK, *ROLL, *BUILDS, *MIGRATE, *ROTATE, *ROTATE_FAILED)
+}
 
 
 def thrown_at(case: Case, calls: list[str], error: Json) -> Case:

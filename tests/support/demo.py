@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.support.command_line import Ended
 
-OUTCOMES = ["Succeeded", "Succeeded", "FailedClean", "Succeeded"]
+OUTCOMES = ["Succeeded", "Succeeded", "FailedClean", "Succeeded", "Rotated"]
 
 
 def told(ended: Ended) -> dict[str, Any]:
@@ -29,6 +29,13 @@ def told(ended: Ended) -> dict[str, Any]:
     assert (task["container"], task["exit_code"]) == ("worker", 1)
     assert task["reason"]
     assert task["logs"]
+
+    rotation = story["rotation"]
+    assert (rotation["as_expected"], rotation["failed_logins"]) == (True, [])
+    assert (rotation["rolled"], rotation["old_is_out"]) == (["api", "worker"], True)
+    assert rotation["users"] == ["sample", "sample_clone"] == sorted(rotation["logins"])
+    assert rotation["prepared"]
+    assert not [line for line in rotation["prepared"] if "PASSWORD" in line]
 
     services = story["running"]["services"].values()
     assert {service["digest"] for service in services} == {runs[0]["digest"]}

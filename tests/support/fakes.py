@@ -11,6 +11,7 @@ from tests.support.builds import FakeBuilds, FakeSources
 from tests.support.clock import FakeClock
 from tests.support.containers import FakeContainers, FakeService
 from tests.support.databases import FakeDatabases
+from tests.support.logins import FakeLogins
 from tests.support.lookups import (
     FakeAlarms,
     FakeImages,
@@ -20,6 +21,8 @@ from tests.support.lookups import (
     FakeWebhookSecrets,
 )
 from tests.support.orchestration import FakeBus, FakeExecutions, FakeMetrics
+from tests.support.schedules import FakeSchedules
+from tests.support.secrets import FakeSecrets
 from tests.support.store import FakeStore
 from tests.support.web import FakeWeb
 
@@ -32,10 +35,13 @@ __all__ = [
     "FakeDatabases",
     "FakeExecutions",
     "FakeImages",
+    "FakeLogins",
     "FakeLogs",
     "FakeMetrics",
     "FakeReferences",
     "FakeRegistry",
+    "FakeSchedules",
+    "FakeSecrets",
     "FakeService",
     "FakeSources",
     "FakeStore",
@@ -60,12 +66,16 @@ class World:
     webhook_secrets: FakeWebhookSecrets = field(default_factory=FakeWebhookSecrets)
     databases: FakeDatabases = field(default_factory=FakeDatabases)
     backups: FakeBackups = field(default_factory=FakeBackups)
+    schedules: FakeSchedules = field(default_factory=FakeSchedules)
+    logins: FakeLogins = field(default_factory=FakeLogins)
+    secrets: FakeSecrets = field(init=False)
     builds: FakeBuilds = field(init=False)
     containers: FakeContainers = field(init=False)
     executions: FakeExecutions = field(init=False)
     web: FakeWeb = field(init=False)
 
     def __post_init__(self) -> None:
+        self.secrets = FakeSecrets(self.clock)
         self.builds = FakeBuilds(self.clock)
         self.containers = FakeContainers(self.clock)
         self.executions = FakeExecutions(self.clock)
@@ -91,4 +101,7 @@ class World:
             web=self.web,
             databases=self.databases,
             backups=self.backups,
+            schedules=self.schedules,
+            logins=self.logins,
+            secrets=self.secrets,
         )

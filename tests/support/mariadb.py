@@ -76,8 +76,9 @@ class MariaDB:
 
 
 @contextmanager
-def running(folder: Path, *more_hosts: str) -> Iterator[MariaDB]:
-    """Start one with its data under `folder`, on loopback and `more_hosts` (that of Docker's bridge, say); stop it."""
+def running(folder: Path, *more_hosts: str, options: Sequence[str] = ()) -> Iterator[MariaDB]:
+    """Start one with its data under `folder`, on loopback and `more_hosts` (that of Docker's bridge, say), with these
+    more options of mariadbd; stop it."""
     data, log = folder / "data", folder / "mariadb.log"
     folder.mkdir(parents=True, exist_ok=True)
     own = [f"--datadir={data}", *(["--user=root"] if os.geteuid() == 0 else [])]
@@ -114,6 +115,7 @@ def running(folder: Path, *more_hosts: str) -> Iterator[MariaDB]:
                 "--innodb-flush-log-at-trx-commit=0",
                 "--innodb-buffer-pool-size=32M",
                 "--innodb-log-file-size=16M",
+                *options,
             ],
             stdout=written,
             stderr=written,

@@ -6,17 +6,21 @@ The emulator does not enforce these roles and policies, which is why nothing els
 from __future__ import annotations
 
 from collections.abc import Callable
+from fnmatch import fnmatch
 from typing import Any
 
 import pytest
+from tidegate.adapters.scheduler import Target, role_of
+from tidegate.domain.deployment import Machine
 
 from tests.template.loading import Change, Json, Stack, referred
-from tests.template.policies import Permission, as_list, canonical, machine_roles, permissions
+from tests.template.policies import Permission, as_list, canonical, function_roles, machine_roles, permissions
 from tests.template.test_policies import FROM_OUTSIDE
 from tests.template.walking import RUN, called, flow_of, runners, tasks
 
 Rule = Callable[[Stack], list[str]]
 _ARN = "arn:${AWS::Partition}:%s:${AWS::Region}:${AWS::AccountId}:%s"
+_MACHINE = "stateMachine:%s"
 # startExecution.sync:2, https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html
 NESTED_RUN = ("states:DescribeExecution", "states:StopExecution")
 NESTED_RULE = ("events:PutTargets", "events:PutRule", "events:DescribeRule")
@@ -95,6 +99,30 @@ def each_machine_has_a_role_that_only_it_may_take(stack: Stack) -> list[str]:
     return wrong
 
 
+def whoever_looks_at_the_owner_of_a_lock_may(stack: Stack) -> list[str]:
+    """An environment is changed by the machines of the deployments alone: who may describe, or recover, a run of one
+    may of each."""
+    wrong = []
+    for role in function_roles(stack):
+        given = permissions(stack, role)
+        for action, part in (
+            ("states:DescribeExecution", "execution:%s:*"),
+            ("states:StartExecution", _MACHINE),
+        ):
+            each = {
+                Permission(
+                    role,
+                    action,
+                    canonical({"Fn::Sub": _ARN % ("states", part % f"${{AWS::StackName}}-{one}")}),
+                )
+                for one in Machine
+            }
+            whole = action == "states:DescribeExecution" or role == "SweepRole"
+            if whole and each & given:
+                wrong += [f"{role} lacks {action} on {entry.resource}" for entry in sorted(each - given)]
+    return wrong
+
+
 def _targets(stack: Stack, type_: str) -> set[tuple[str, str]]:
     """(rule, target) for the targets of a type."""
     return {
@@ -151,6 +179,93 @@ def each_target_has_a_dead_letter_queue_that_takes_its_letters(stack: Stack) -> 
     return wrong + [str(pair) for pair in allowed ^ needed]
 
 
+def an_alarm_may_publish_to_its_topic(stack: Stack) -> list[str]:
+    """Each topic that an alarm names lets CloudWatch in for the alarms of this stack: else nobody hears it ring."""
+    wrong = []
+    for name, alarm in stack.of_type("AWS::CloudWatch::Alarm").items():
+        for topic in alarm.get("AlarmActions", []):
+            sources = _of_alarms(stack, referred(topic) or "")
+            if not any(fnmatch(alarm["AlarmName"]["Fn::Sub"], source) for source in sources):
+                wrong.append(f"{name} may not publish to {referred(topic)}")
+    return wrong
+
+
+def _of_alarms(stack: Stack, topic: str) -> set[str]:
+    """Names of alarms, or patterns, that the topic's policy lets publish."""
+    found = set()
+    for policy in stack.of_type("AWS::SNS::TopicPolicy").values():
+        for one in policy["PolicyDocument"]["Statement"]:
+            if (
+                one["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+                and one["Action"] == "sns:Publish"
+                and referred(one["Resource"]) == topic
+                and topic in {referred(named) for named in policy["Topics"]}
+            ):
+                (test,) = one["Condition"].values()
+                found.add(test["aws:SourceArn"]["Fn::Sub"].removeprefix(_ARN % ("cloudwatch", "alarm:")))
+    return found
+
+
+# The schedules themselves are made by `tidegate apply` (adapters/scheduler.py), in the group of the stack's name; what
+# they name has to be what the template makes.
+_GROUP = {"Ref": "AWS::StackName"}
+_SCHEDULES = "RotationScheduleRole"
+
+
+def only_schedules_of_our_group_take_their_role(stack: Stack) -> list[str]:
+    """The source is the group, never a schedule or a prefix (Scheduler user guide, "Confused deputy prevention")."""
+    (group,) = stack.of_type("AWS::Scheduler::ScheduleGroup").values()
+    trust = stack.resources[_SCHEDULES]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    wanted = {
+        "Effect": "Allow",
+        "Principal": {"Service": "scheduler.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+        "Condition": {
+            "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}},
+            "ArnEquals": {
+                "aws:SourceArn": {"Fn::Sub": _ARN % ("scheduler", "schedule-group/${AWS::StackName}")}
+            },
+        },
+    }
+    wrong = [] if group.get("Name") == _GROUP else [f"the group is called {group.get('Name')}"]
+    return wrong if trust == [wanted] else [*wrong, f"{_SCHEDULES} may be taken by {trust}"]
+
+
+def a_schedule_may_start_a_rotation_and_say_that_it_could_not(stack: Stack) -> list[str]:
+    """Under its role it also writes to its dead-letter queue (user guide, "Configuring a dead-letter queue"), which so
+    needs no policy of its own."""
+    needed = {
+        Permission(_SCHEDULES, "states:StartExecution", canonical({"Ref": "RotateMachine"})),
+        Permission(_SCHEDULES, "sqs:SendMessage", canonical({"Fn::GetAtt": ["RotationDeadLetters", "Arn"]})),
+    }
+    return [str(entry) for entry in sorted(needed ^ permissions(stack, _SCHEDULES))]
+
+
+class _Outputs:
+    """CloudFormation, as far as it is asked: an output's value is what the template says there, as JSON."""
+
+    def __init__(self, written: Json) -> None:
+        self._given = {name: canonical(output["Value"]) for name, output in written.items()}
+
+    def describe_stacks(self, StackName: str) -> Json:  # noqa: N803 - boto3's name
+        outputs = [{"OutputKey": name, "OutputValue": value} for name, value in self._given.items()]
+        return {"Stacks": [{"StackName": StackName, "Outputs": outputs}]}
+
+
+def a_schedule_names_what_is_there(stack: Stack) -> list[str]:
+    """As `tidegate apply` makes it, of the stack's name and its outputs."""
+    role = role_of(_Outputs(stack.written["Outputs"]), "tidegate")
+    target = Target.of("${AWS::StackName}", "${AWS::Partition}", "${AWS::Region}", "${AWS::AccountId}", role)
+    machine = stack.resources["RotateMachine"]["Properties"]["StateMachineName"]["Fn::Sub"]
+    queue = stack.resources["RotationDeadLetters"]["Properties"]["QueueName"]["Fn::Sub"]
+    named = {
+        target.machine: _ARN % ("states", f"stateMachine:{machine}"),
+        target.dead_letters: _ARN % ("sqs", queue),
+        target.role: canonical({"Fn::GetAtt": [_SCHEDULES, "Arn"]}),
+    }
+    return [f"{found} is not {there}" for found, there in named.items() if found != there]
+
+
 def what_is_invoked_by_events_says_where_failures_go(stack: Stack) -> list[str]:
     """A queue that the function may write to; or no retry and an alarm on errors, where the event says nothing."""
     wrong = []
@@ -176,10 +291,15 @@ def what_is_invoked_by_events_says_where_failures_go(stack: Stack) -> list[str]:
 RULES: list[Rule] = [
     a_machine_may_do_what_its_states_do,
     each_machine_has_a_role_that_only_it_may_take,
+    whoever_looks_at_the_owner_of_a_lock_may,
     a_rule_may_call_its_function_and_nobody_else_may,
     a_rule_may_publish_to_its_topic_and_no_other,
     each_target_has_a_dead_letter_queue_that_takes_its_letters,
     what_is_invoked_by_events_says_where_failures_go,
+    an_alarm_may_publish_to_its_topic,
+    only_schedules_of_our_group_take_their_role,
+    a_schedule_may_start_a_rotation_and_say_that_it_could_not,
+    a_schedule_names_what_is_there,
 ]
 
 
@@ -194,6 +314,13 @@ def properties(name: str, change: Callable[[dict[str, Any]], object]) -> Change:
 
 def statement(name: str, number: int, change: Callable[[Json], object]) -> Change:
     return properties(name, lambda p: change(p["Policies"][0]["PolicyDocument"]["Statement"][number]))
+
+
+def _not_of_rotations(document: Json, part: str = "execution:%s:*") -> None:
+    gone = {"Fn::Sub": _ARN % ("states", part % "${AWS::StackName}-rotate")}
+    for one in document["Statement"]:
+        if gone in as_list(one["Resource"]):
+            one["Resource"].remove(gone)
 
 
 @pytest.mark.parametrize(
@@ -222,6 +349,19 @@ def statement(name: str, number: int, change: Callable[[Json], object]) -> Chang
         (
             each_machine_has_a_role_that_only_it_may_take,
             properties("RollRole", lambda p: p["AssumeRolePolicyDocument"]["Statement"][0].pop("Condition")),
+        ),
+        *[
+            (
+                whoever_looks_at_the_owner_of_a_lock_may,
+                properties(role, lambda p: _not_of_rotations(p["Policies"][0]["PolicyDocument"])),
+            )
+            for role in ("LockRole", "RecordRole", "SweepRole", "ControlRole")
+        ],
+        (
+            whoever_looks_at_the_owner_of_a_lock_may,
+            properties(
+                "SweepRole", lambda p: _not_of_rotations(p["Policies"][0]["PolicyDocument"], _MACHINE)
+            ),
         ),
         (
             a_rule_may_call_its_function_and_nobody_else_may,
@@ -262,8 +402,58 @@ def statement(name: str, number: int, change: Callable[[Json], object]) -> Chang
             ),
         ),
         (
+            a_schedule_names_what_is_there,
+            lambda t, _: t["Outputs"]["RotationScheduleRoleArn"].update(
+                Value={"Fn::GetAtt": ["RotateRole", "Arn"]}
+            ),
+        ),
+        (
             what_is_invoked_by_events_says_where_failures_go,
             properties("WakeFunction", lambda p: p["EventInvokeConfig"].pop("DestinationConfig")),
+        ),
+        (
+            an_alarm_may_publish_to_its_topic,
+            properties("WarningTopicPolicy", lambda p: p["PolicyDocument"]["Statement"].pop()),
+        ),
+        (
+            an_alarm_may_publish_to_its_topic,
+            properties("FailedDirtyAlarm", lambda p: p.update(AlarmActions=[{"Ref": "WarningTopic"}])),
+        ),
+        (
+            only_schedules_of_our_group_take_their_role,
+            properties("RotationSchedules", lambda p: p.update(Name="default")),
+        ),
+        (
+            only_schedules_of_our_group_take_their_role,
+            properties(
+                "RotationScheduleRole",
+                lambda p: p["AssumeRolePolicyDocument"]["Statement"][0].pop("Condition"),
+            ),
+        ),
+        (
+            only_schedules_of_our_group_take_their_role,
+            properties(
+                "RotationScheduleRole",
+                lambda p: p["AssumeRolePolicyDocument"]["Statement"][0]["Condition"]["ArnEquals"].update(
+                    {"aws:SourceArn": {"Fn::Sub": _ARN % ("scheduler", "schedule/${AWS::StackName}/*")}}
+                ),
+            ),
+        ),
+        (
+            a_schedule_may_start_a_rotation_and_say_that_it_could_not,
+            statement("RotationScheduleRole", 0, lambda s: s.update(Resource={"Ref": "DeployMachine"})),
+        ),
+        (
+            a_schedule_may_start_a_rotation_and_say_that_it_could_not,
+            properties(
+                "RotationScheduleRole", lambda p: p["Policies"][0]["PolicyDocument"]["Statement"].pop()
+            ),
+        ),
+        (
+            a_schedule_names_what_is_there,
+            properties(
+                "RotationDeadLetters", lambda p: p.update(QueueName={"Fn::Sub": "${AWS::StackName}-dead"})
+            ),
         ),
         (
             what_is_invoked_by_events_says_where_failures_go,

@@ -11,7 +11,7 @@ from tidegate.domain.migration import LONGEST_BESIDE, LONGEST_SNAPSHOT
 from tidegate.domain.smoke import LONGEST_WITHIN
 from tidegate.runtime.observability import ALARMED, NAMESPACE
 from tidegate.runtime.settings import Settings
-from tidegate.steps.taking_over import LONGEST_FUNCTION
+from tidegate.steps.taking_over import LONGEST_FUNCTION, LONGEST_ROTATION
 
 from tests.template.loading import Change, Stack, referred
 from tests.template.policies import permissions
@@ -155,12 +155,27 @@ def everything_that_logs_has_a_group_of_the_template(stack: Stack) -> list[str]:
     return wrong
 
 
+# What is late by days is nobody's to mend at night.
+IN_THE_MORNING = {"RotationOverdueAlarm"}
+
+
 def every_alarm_reaches_somebody(stack: Stack) -> list[str]:
-    return [
+    alarms = stack.of_type("AWS::CloudWatch::Alarm")
+    wrong = [
         name
-        for name, alarm in stack.of_type("AWS::CloudWatch::Alarm").items()
-        if alarm.get("AlarmActions") != [{"Ref": "CriticalTopic"}] or "TreatMissingData" not in alarm
+        for name, alarm in alarms.items()
+        if alarm.get("AlarmActions")
+        != [{"Ref": "WarningTopic" if name in IN_THE_MORNING else "CriticalTopic"}]
+        or "TreatMissingData" not in alarm
     ]
+    return wrong + sorted(IN_THE_MORNING - alarms.keys())
+
+
+def what_is_counted_once_an_hour_rings_until_it_is_counted_again(stack: Stack) -> list[str]:
+    """Where nothing counts as good, an alarm falls silent between two counts, and rings anew with each."""
+    alarm = stack.of_type("AWS::CloudWatch::Alarm").get("RotationOverdueAlarm", {})
+    kept = (alarm.get("Statistic"), alarm.get("Period"), alarm.get("TreatMissingData"))
+    return [] if kept == ("Maximum", 3600, "ignore") else [str(kept)]
 
 
 def every_alarm_of_ours_watches_what_is_counted(stack: Stack) -> list[str]:
@@ -185,19 +200,20 @@ def the_sweep_is_watched(stack: Stack) -> list[str]:
 
 def a_takeover_waits_for_the_longest_function(stack: Stack) -> list[str]:
     """But not for one that only asks: whatever it still does changes nothing. Nor for one whose statements the machine
-    that takes over ends in the database."""
+    that takes over ends in the database. For `rotate_secret`, of a rotation, it waits longer."""
     longest = int(LONGEST_FUNCTION.total_seconds())
+    of_a_rotation = int(LONGEST_ROTATION.total_seconds())
     return [
         name
         for name, function in stack.functions().items()
-        if function["Timeout"] > longest
+        if function["Timeout"] > (of_a_rotation if name == "RotateSecretFunction" else longest)
         and not _only_asks(stack, referred(function["Role"]) or "")
         and not (name == "MigrateSqlFunction" and _a_takeover_ends_its_statements(stack))
     ]
 
 
 # What `migrate_sql` logs in with, and where its files are: nothing of it changes anything in AWS.
-_READS = {"secretsmanager:GetSecretValue", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}
+_READS = {"secretsmanager:GetSecretValue", "kms:Decrypt", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}
 
 
 def _only_asks(stack: Stack, role: str, also: Set[str] = frozenset()) -> bool:
@@ -217,6 +233,30 @@ def _a_takeover_ends_its_statements(stack: Stack) -> bool:
         and any("TerminateBackends" in reachable(migrate, name) for name in stopped)
         and _only_asks(stack, "MigrateSqlRole", _READS)
     )
+
+
+def only_a_rotation_calls_what_its_takeover_waits_for(stack: Stack) -> list[str]:
+    """A takeover waits for LONGEST_ROTATION after the execution of a rotation, and after no other."""
+    wrong = []
+    for machine, definition in stack.machines.items():
+        defined = stack.resources[machine]["Properties"]["DefinitionSubstitutions"]
+        called_ = {
+            referred(defined.get(called(s))) for f in flow_of(machine, definition).all() for _, s in tasks(f)
+        }
+        if "RotateSecretFunction" in called_ and machine != "RotateMachine":
+            wrong.append(machine)
+    return wrong
+
+
+# A paused Aurora cluster wakes in some 15 s, in 30 s and more when it has slept for a day (Aurora user guide, "Scaling
+# to Zero ACUs with automatic pause and resume"). A rotation function with Lambda's 3 s, or the 30 s of most templates,
+# is killed in the middle of a login, and every time again.
+LEAST_FOR_A_LOGIN = 60
+
+
+def a_rotation_has_time_for_a_database_that_wakes(stack: Stack) -> list[str]:
+    seconds = stack.functions()["RotateSecretFunction"].get("Timeout", 3)
+    return [] if seconds >= LEAST_FOR_A_LOGIN else [f"{seconds} s"]
 
 
 def a_task_outlasts_its_function(stack: Stack) -> list[str]:
@@ -296,9 +336,12 @@ RULES: list[Rule] = [
     log_groups_forget,
     everything_that_logs_has_a_group_of_the_template,
     every_alarm_reaches_somebody,
+    what_is_counted_once_an_hour_rings_until_it_is_counted_again,
     every_alarm_of_ours_watches_what_is_counted,
     the_sweep_is_watched,
     a_takeover_waits_for_the_longest_function,
+    only_a_rotation_calls_what_its_takeover_waits_for,
+    a_rotation_has_time_for_a_database_that_wakes,
     a_task_outlasts_its_function,
     a_smoke_check_has_the_time_that_a_manifest_may_give_it,
     a_migration_has_the_time_that_its_plan_says,
@@ -374,7 +417,24 @@ def globals_(change: Callable[[dict[str, Any]], object]) -> Change:
             everything_that_logs_has_a_group_of_the_template,
             properties("RollMachine", lambda p: p["Logging"].update(IncludeExecutionData=True)),
         ),
+        (
+            everything_that_logs_has_a_group_of_the_template,
+            properties("RotateMachine", lambda p: p["Logging"].update(IncludeExecutionData=True)),
+        ),
+        (
+            everything_that_logs_has_a_group_of_the_template,
+            properties("RotateMachine", lambda p: p["Logging"].pop("IncludeExecutionData")),
+        ),
         (every_alarm_reaches_somebody, properties("FailedDirtyAlarm", lambda p: p.pop("AlarmActions"))),
+        (
+            every_alarm_reaches_somebody,
+            properties("FailedDirtyAlarm", lambda p: p.update(AlarmActions=[{"Ref": "WarningTopic"}])),
+        ),
+        (every_alarm_reaches_somebody, properties("RotationOverdueAlarm", lambda p: p.pop("AlarmActions"))),
+        (
+            what_is_counted_once_an_hour_rings_until_it_is_counted_again,
+            properties("RotationOverdueAlarm", lambda p: p.update(TreatMissingData="notBreaching")),
+        ),
         (
             every_alarm_of_ours_watches_what_is_counted,
             properties("FailedDirtyAlarm", lambda p: p.update(MetricName="Other")),
@@ -392,6 +452,39 @@ def globals_(change: Callable[[dict[str, Any]], object]) -> Change:
         (
             a_takeover_waits_for_the_longest_function,
             properties("WakeFunction", lambda p: p.update(Timeout=60)),
+        ),
+        (
+            a_takeover_waits_for_the_longest_function,
+            properties("RotateSecretFunction", lambda p: p.update(Timeout=121)),
+        ),
+        (
+            only_a_rotation_calls_what_its_takeover_waits_for,
+            properties(
+                "MigrateMachine",
+                lambda p: p["DefinitionSubstitutions"].update(
+                    MigrateSqlArn={"Fn::GetAtt": ["RotateSecretFunction", "Arn"]}
+                ),
+            ),
+        ),
+        (
+            a_rotation_has_time_for_a_database_that_wakes,
+            properties("RotateSecretFunction", lambda p: p.update(Timeout=30)),
+        ),
+        # Then it is that of all functions; and Lambda's own.
+        (
+            a_rotation_has_time_for_a_database_that_wakes,
+            properties("RotateSecretFunction", lambda p: p.pop("Timeout")),
+        ),
+        (
+            a_rotation_has_time_for_a_database_that_wakes,
+            lambda t, _: (
+                t["Resources"]["RotateSecretFunction"]["Properties"].pop("Timeout"),
+                t["Globals"]["Function"].pop("Timeout"),
+            ),
+        ),
+        (
+            a_task_outlasts_its_function,
+            lambda _, m: m["RotateMachine"]["States"]["Set"].update(TimeoutSeconds=60),
         ),
         (
             a_task_outlasts_its_function,
@@ -474,6 +567,7 @@ def test_the_rule_can_fail(rule: Rule, change: Change, stack: Stack) -> None:
 def test_the_longest_function_is_what_the_template_says(stack: Stack) -> None:
     """Equal, not only enough: a takeover that waits longer than it must keeps an environment down."""
     assert stack.written["Globals"]["Function"]["Timeout"] == LONGEST_FUNCTION.total_seconds()
-    for machine in ("DeployMachine", "RollbackMachine"):
+    assert stack.functions()["RotateSecretFunction"]["Timeout"] == LONGEST_ROTATION.total_seconds()
+    for machine in ("DeployMachine", "RollbackMachine", "RotateMachine"):
         waits = stack.written["Resources"][machine]["Properties"]["DefinitionSubstitutions"]
         assert waits["LongestFunctionSeconds"] == LONGEST_FUNCTION.total_seconds()

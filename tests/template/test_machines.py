@@ -35,6 +35,8 @@ _TRANSIENT_OF_LAMBDA = {
     "Lambda.TooManyRequestsException",
     "Lambda.Unknown",
     "Sandbox.Timedout",
+    # the errorType that Lambda answers for a process that was killed (out of memory, for one)
+    "Runtime.ExitError",
 }
 TRANSIENT = {
     INVOKE: _TRANSIENT_OF_LAMBDA,
@@ -54,20 +56,32 @@ TRANSIENT_THERE = {
     "MigrateMachine/MigrateSql": _IN_A_VPC,
     "MigrateMachine/VerifyDatabase": _IN_A_VPC,
     "MigrateMachine/TerminateBackends": _IN_A_VPC,
+    "RotateMachine/Precheck": _IN_A_VPC,
+    "RotateMachine/Stage": _IN_A_VPC,
+    "RotateMachine/Set": _IN_A_VPC,
+    "RotateMachine/Test": _IN_A_VPC,
+    "RotateMachine/Promote": _IN_A_VPC,
+    "RotateMachine/Retire": _IN_A_VPC,
+    "RotateMachine/RestoreCurrent": _IN_A_VPC,
+    "RotateMachine/Abandon": _IN_A_VPC,
+    "RotateMachine/PlanAdoption": _IN_A_VPC,
+    "RotateMachine/Adopt": _IN_A_VPC,
 }
 # Machines that hand their outcome on as data instead of failing, and what a good one is called there.
 AS_DATA = {"RollMachine": "Rolled", "MigrateMachine": "Migrated"}
 # The steps that end a run in the ledger: a failure that comes round them would leave the lock, or the build, behind.
-CLEANS_UP = {("RecordArn", step) for step in ("Succeed", "BeginCompensation", "Fail", "Conclude")} | {
-    ("PublishImagesArn", step) for step in ("Publish", "Fail")
-}
+CLEANS_UP = {
+    ("RecordArn", step) for step in ("Succeed", "Rotated", "BeginCompensation", "Fail", "Conclude")
+} | {("PublishImagesArn", step) for step in ("Publish", "Fail")}
 # The steps that say a run went well.
-GOES_WELL = {("RecordArn", "Succeed"), ("PublishImagesArn", "Publish")}
+GOES_WELL = {("RecordArn", "Succeed"), ("RecordArn", "Rotated"), ("PublishImagesArn", "Publish")}
 # The catchers that lead there: nothing else may go on after an error as if there had been none.
 TIME_OUTS_THAT_GO_ON = {
     # Nobody wakes up to find that nothing happened: no alarm rang for as long as the bake lasts, and the step that
     # records the success looks at the alarms once more.
     ("DeployMachine", "Bake", ("States.Timeout",)),
+    # The same; here the step that lets the old value be disabled looks at them once more.
+    ("RotateMachine", "Bake", ("States.Timeout",)),
     # The step that publishes refuses what is not scanned, and says so.
     ("BuildMachine", "AwaitScans", ("States.Timeout",)),
 }
@@ -300,6 +314,10 @@ def migrate(change: Callable[[dict[str, Any]], object]) -> Change:
     return lambda _, machines: change(states(machines, "MigrateMachine"))
 
 
+def rotate(change: Callable[[dict[str, Any]], object]) -> Change:
+    return lambda _, machines: change(states(machines, "RotateMachine"))
+
+
 def iteration(states_: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = states_["RollWave"]["ItemProcessor"]["States"]
     return found
@@ -405,6 +423,17 @@ def substitutions_of(written: Json) -> dict[str, Any]:
             migrate(lambda s: s["MigrateSql"]["Catch"][0]["Assign"].pop("outcome")),
         ),
         (only_what_is_transient_is_retried, migrate(lambda s: s["CheckDatabase"]["Retry"].pop(0))),
+        (only_what_is_transient_is_retried, rotate(lambda s: s["Promote"]["Retry"].pop(0))),
+        (a_failure_ends_as_one, rotate(lambda s: s["Retire"]["Catch"][0].update(Next="Succeeded"))),
+        (a_failure_ends_as_one, rotate(lambda s: s["Abandon"]["Catch"][0].update(Next="FailedClean"))),
+        (
+            no_failure_goes_on_as_if_there_were_none,
+            rotate(lambda s: s["Promote"]["Catch"][0].update(Next="BeginRetire")),
+        ),
+        (
+            no_failure_goes_on_as_if_there_were_none,
+            rotate(lambda s: s["Retire"]["Catch"][0].update(Next="RecordSuccess")),
+        ),
         (
             a_failure_is_data_where_it_must_not_stop_its_siblings,
             deploy(lambda s: iteration(s)["RollService"]["Catch"][0]["Output"].pop("outcome")),

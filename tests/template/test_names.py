@@ -11,7 +11,7 @@ from tests.template.loading import ROOT, Stack
 
 STEPS = ROOT / "layers/core/tidegate/steps"
 # Runs in the stack of an environment's runner too, which has none.
-WITHOUT_A_TABLE = {"migrate_sql", "smoke"}
+WITHOUT_A_TABLE = {"migrate_sql", "rotate_secret", "smoke"}
 
 
 def pascal(name: str) -> str:
@@ -111,3 +111,17 @@ def test_every_queue_and_alarm_is_explained(stack: Stack) -> None:
             full = properties.get("QueueName") or properties.get("AlarmName")
             short = full["Fn::Sub"].removeprefix("${AWS::StackName}-")
             assert f"`{short}`" in said, f"docs/operations.md does not say what to do about {name}"
+
+
+def test_every_queue_is_looked_into_by_doctor(stack: Stack) -> None:
+    looked = (ROOT / "cli/tidegate_cli/doctor/checks_alerts.py").read_text()
+    for name in stack.of_type("AWS::SQS::Queue"):
+        assert stack.written["Outputs"][f"{name}Url"]["Value"] == {"Ref": name}
+        assert f'"{name}Url": ' in looked, f"tidegate doctor does not look into {name}"
+
+
+def test_every_machine_is_looked_for_by_doctor(stack: Stack) -> None:
+    looked = (ROOT / "cli/tidegate_cli/doctor/checks_installation.py").read_text()
+    for name in stack.machines:
+        assert stack.written["Outputs"][f"{name}Arn"]["Value"] == {"Ref": name}
+        assert f'"{name}Arn",' in looked, f"tidegate doctor does not look for {name}"

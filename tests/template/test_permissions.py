@@ -31,6 +31,7 @@ def test_every_action_of_every_function_is_taken_away(stack: Stack) -> None:
         "smoke",
         "run_migration",
         "migrate_sql",
+        "rotate_secret",
     }
 
 

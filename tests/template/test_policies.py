@@ -22,16 +22,33 @@ from tests.template.policies import (
 
 Rule = Callable[[Stack], list[str]]
 WILDCARDS: dict[str, str] = yaml.safe_load((Path(__file__).parent / "wildcards.yaml").read_text())
-# Nothing that Tidegate does reads or writes a secret's value, but for the one that `webhook` verifies with and those,
-# named one by one, that migrations log in with.
-SECRET_VALUES = {
-    "secretsmanager:GetSecretValue",
-    "secretsmanager:BatchGetSecretValue",
-    "secretsmanager:PutSecretValue",
-    "secretsmanager:UpdateSecret",
-    "secretsmanager:UpdateSecretVersionStage",
-    "kms:Decrypt",
+# Nothing that Tidegate does reads a secret's value, but for the one that `webhook` verifies with and those, named one
+# by one, that migrations and rotations log in with; and nothing writes one but a rotation. These know no value.
+WITHOUT_A_VALUE = {"secretsmanager:DescribeSecret", "secretsmanager:GetRandomPassword"}
+VALUES_ARE_READ = {
+    "WebhookRole": {"GitHubSecret"},
+    "MigrateSqlRole": {"MigrationSecrets"},
+    "RotateSecretRole": {"RotatedSecrets", "AdminSecrets"},
 }
+VALUES_ARE_WRITTEN = {"RotateSecretRole": {"RotatedSecrets"}}
+# What Secrets Manager does with a customer managed key, on behalf of whoever asks it (its user guide, "Secret
+# encryption and decryption", Permissions for the KMS key). Nobody else may use the key for them: `kms:ViaService`.
+KEYS_ARE_USED = {
+    "MigrateSqlRole": {"kms:Decrypt"},
+    "RotateSecretRole": {"kms:Decrypt", "kms:GenerateDataKey"},
+}
+BY_WAY_OF_SECRETS_MANAGER = canonical({"StringLike": {"kms:ViaService": "secretsmanager.*"}})
+# A statement that is there only where the parameter names something.
+ONLY_IF_NAMED = {
+    "MigrationSecrets": "MigrationsLogIn",
+    "RotatedSecrets": "SecretsAreRotated",
+    "AdminSecrets": "AdministratorsLogIn",
+    "SecretsKey": "SecretsHaveAKey",
+}
+
+
+# Of no function and no machine: those that `tidegate apply` makes are not in the template.
+SCHEDULES = "RotationScheduleRole"
 
 
 def all_permissions(stack: Stack) -> Iterator[Permission]:
@@ -42,7 +59,7 @@ def all_permissions(stack: Stack) -> Iterator[Permission]:
 def each_function_has_a_role_of_its_own(stack: Stack) -> list[str]:
     """Written out in the template: SAM's own would add policies of AWS with wider resources."""
     wrong = [f"{role} serves {names}" for role, names in function_roles(stack).items() if len(names) != 1]
-    known = function_roles(stack).keys() | machine_roles(stack).keys()
+    known = function_roles(stack).keys() | machine_roles(stack).keys() | {SCHEDULES}
     wrong += [f"{role} is nobody's" for role in roles(stack).keys() - known]
     wrong += [f"{role} is not in the template" for role in known - roles(stack).keys()]
     wrong += [role for role, properties in roles(stack).items() if "ManagedPolicyArns" in properties]
@@ -114,18 +131,50 @@ def services_are_bounded_by_the_clusters(stack: Stack) -> list[str]:
 
 
 def no_secret_is_read_or_written_but_the_named_ones(stack: Stack) -> list[str]:
-    read = "secretsmanager:GetSecretValue"
+    """Neither a value nor its key; what may be read or written there has to be named, and nothing is by default."""
     allowed = {
-        Permission("WebhookRole", read, canonical({"Ref": "GitHubSecret"})),
-        Permission("MigrateSqlRole", read, canonical({"Ref": "MigrationSecrets"})),
+        Permission(role, "secretsmanager:GetSecretValue", canonical({"Ref": name}))
+        for role, names in VALUES_ARE_READ.items()
+        for name in names
     }
-    return [
-        f"{entry.role}: {entry.action} on {entry.resource}"
+    allowed |= {
+        Permission(role, action, canonical({"Ref": name}))
+        for role, names in VALUES_ARE_WRITTEN.items()
+        for name in names
+        for action in ("secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage")
+    }
+    allowed |= {
+        Permission(role, action, canonical({"Ref": "SecretsKey"}), BY_WAY_OF_SECRETS_MANAGER)
+        for role, actions in KEYS_ARE_USED.items()
+        for action in actions
+    }
+    touching = {
+        entry
         for entry in all_permissions(stack)
-        if entry.action in SECRET_VALUES and entry not in allowed
-    ] + [
-        name for name in ("GitHubSecret", "MigrationSecrets") if stack.written["Parameters"][name]["Default"]
+        if entry.action.startswith(("secretsmanager:", "kms:")) and entry.action not in WITHOUT_A_VALUE
+    }
+    wrong = [f"{entry.role}: {entry.action} on {entry.resource}" for entry in touching - allowed]
+    wrong += [f"{entry.role} lacks {entry.action} on {entry.resource}" for entry in allowed - touching]
+    parameters = stack.written["Parameters"]
+    return wrong + [name for name in ("GitHubSecret", *ONLY_IF_NAMED) if parameters[name]["Default"]]
+
+
+def what_touches_a_secret_is_there_only_where_one_is_named(stack: Stack) -> list[str]:
+    """A statement on an empty list is refused by IAM, so that nobody could install without naming one."""
+    conditions = stack.written["Conditions"]
+    wrong = [
+        f"{condition} is not whether {name} names any"
+        for name, condition in ONLY_IF_NAMED.items()
+        if conditions.get(condition) != {"Fn::Not": [{"Fn::Equals": [{"Fn::Join": ["", {"Ref": name}]}, ""]}]}
     ]
+    for role, properties in roles(stack).items():
+        for policy in properties["Policies"]:
+            for statement in as_list(policy["PolicyDocument"]["Statement"]):
+                condition, bare, *_ = statement.get("Fn::If", [None, statement])
+                named = referred(bare.get("Resource"))
+                if named in ONLY_IF_NAMED and condition != ONLY_IF_NAMED[named]:
+                    wrong.append(f"{role} on {named} if {condition}")
+    return wrong
 
 
 def the_webhook_may_write_nothing_but_its_marks_and_its_event(stack: Stack) -> list[str]:
@@ -221,7 +270,11 @@ def nothing_can_be_called_from_outside_but_the_webhook(stack: Stack) -> list[str
     return wrong
 
 
-IN_A_VPC = {"SmokeFunction": "SmokeRole", "MigrateSqlFunction": "MigrateSqlRole"}
+IN_A_VPC = {
+    "SmokeFunction": "SmokeRole",
+    "MigrateSqlFunction": "MigrateSqlRole",
+    "RotateSecretFunction": "RotateSecretRole",
+}
 
 
 def only_what_asks_services_and_databases_is_in_a_vpc(stack: Stack) -> list[str]:
@@ -258,6 +311,7 @@ RULES: list[Rule] = [
     roles_are_passed_to_tasks_only,
     services_are_bounded_by_the_clusters,
     no_secret_is_read_or_written_but_the_named_ones,
+    what_touches_a_secret_is_there_only_where_one_is_named,
     the_webhook_may_write_nothing_but_its_marks_and_its_event,
     every_function_url_asks_who_calls,
     nothing_can_be_called_from_outside_but_the_webhook,
@@ -304,6 +358,10 @@ def shared(written: Json, _: object) -> None:
         (
             each_function_has_a_role_of_its_own,
             lambda t, _: t["Resources"]["WakeFunction"]["Properties"].pop("Role"),
+        ),
+        (
+            each_function_has_a_role_of_its_own,
+            lambda t, _: t["Resources"].update(Nobodys=t["Resources"]["RotationScheduleRole"]),
         ),
         (
             each_function_has_a_role_of_its_own,
@@ -362,6 +420,45 @@ def shared(written: Json, _: object) -> None:
                 lambda s: s.update(Resource={"Ref": "Secrets"}),
             ),
         ),
+        *[
+            (no_secret_is_read_or_written_but_the_named_ones, granted(role, Action=action, Resource=resource))
+            for role, action, resource in (
+                ("MigrateSqlRole", "secretsmanager:PutSecretValue", {"Ref": "RotatedSecrets"}),
+                ("RecordRole", "secretsmanager:UpdateSecretVersionStage", {"Ref": "RotatedSecrets"}),
+                ("RotateSecretRole", "secretsmanager:PutSecretValue", {"Ref": "AdminSecrets"}),
+                ("RotateSecretRole", "secretsmanager:UpdateSecretVersionStage", {"Ref": "Secrets"}),
+                ("RotateSecretRole", "secretsmanager:RotateSecret", {"Ref": "RotatedSecrets"}),
+                ("RotateSecretRole", "secretsmanager:GetSecretValue", {"Ref": "MigrationSecrets"}),
+                ("RotateSecretRole", "kms:Decrypt", {"Ref": "SecretsKey"}),  # for whatever it asks itself
+                ("MigrateSqlRole", "kms:GenerateDataKey", {"Ref": "SecretsKey"}),
+            )
+        ],
+        (
+            no_secret_is_read_or_written_but_the_named_ones,
+            each_statement("RotateSecretRole", "kms:GenerateDataKey", lambda s: s.pop("Condition")),
+        ),
+        (
+            no_secret_is_read_or_written_but_the_named_ones,
+            each_statement(
+                "RotateSecretRole",
+                "secretsmanager:PutSecretValue",
+                lambda s: s["Action"].remove("secretsmanager:UpdateSecretVersionStage"),
+            ),
+        ),
+        (
+            no_secret_is_read_or_written_but_the_named_ones,
+            lambda t, _: t["Parameters"]["RotatedSecrets"].update(Default="arn:aws:secretsmanager:*"),
+        ),
+        (
+            what_touches_a_secret_is_there_only_where_one_is_named,
+            granted("WakeRole", Action="secretsmanager:DescribeSecret", Resource={"Ref": "RotatedSecrets"}),
+        ),
+        (
+            what_touches_a_secret_is_there_only_where_one_is_named,
+            lambda t, _: t["Conditions"].update(
+                AdministratorsLogIn={"Fn::Equals": [{"Ref": "AWS::Region"}, ""]}
+            ),
+        ),
         (
             services_are_bounded_by_the_clusters,
             each_statement("RunMigrationRole", "ecs:RunTask", lambda s: s.pop("Condition")),
@@ -417,6 +514,10 @@ def shared(written: Json, _: object) -> None:
         (
             only_what_asks_services_and_databases_is_in_a_vpc,
             lambda t, _: t["Resources"]["MigrateSqlFunction"]["Properties"].pop("VpcConfig"),
+        ),
+        (
+            only_what_asks_services_and_databases_is_in_a_vpc,
+            lambda t, _: t["Resources"]["RotateSecretFunction"]["Properties"].pop("VpcConfig"),
         ),
         (
             only_what_asks_services_and_databases_is_in_a_vpc,

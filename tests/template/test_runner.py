@@ -12,9 +12,11 @@ import pytest
 import yaml
 from cfnlint.api import lint_file
 from samtranslator.yaml_helper import yaml_parse
+from tidegate.steps.taking_over import LONGEST_ROTATION
 
 from tests.template.loading import ROOT, Json, Stack, load
 from tests.template.policies import as_list, statements
+from tests.template.test_policies import ONLY_IF_NAMED
 
 RUNNER = ROOT / "infrastructure/runner.yaml"
 TEXT = RUNNER.read_text()
@@ -43,14 +45,34 @@ _REPOSITORIES = {
         [{"Fn::Sub": "arn:${AWS::Partition}:ecr:${AWS::Region}:${AWS::AccountId}:repository/*"}],
     ]
 }
-ITS_OWN: dict[str, list[tuple[set[str], Json]]] = {
+_BY_WAY_OF_SECRETS_MANAGER = {"StringLike": {"kms:ViaService": "secretsmanager.*"}}
+ITS_OWN: dict[str, list[tuple[set[str], Json | str, Json | None]]] = {
     "Smoke": [],
     "MigrateSql": [
-        ({"secretsmanager:GetSecretValue"}, {"Ref": "MigrationSecrets"}),
-        ({"ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}, _REPOSITORIES),
+        ({"secretsmanager:GetSecretValue"}, {"Ref": "MigrationSecrets"}, None),
+        ({"kms:Decrypt"}, {"Ref": "SecretsKey"}, _BY_WAY_OF_SECRETS_MANAGER),
+        ({"ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}, _REPOSITORIES, None),
+    ],
+    "RotateSecret": [
+        (
+            {
+                "secretsmanager:DescribeSecret",
+                "secretsmanager:GetSecretValue",
+                "secretsmanager:PutSecretValue",
+                "secretsmanager:UpdateSecretVersionStage",
+            },
+            {"Ref": "RotatedSecrets"},
+            None,
+        ),
+        ({"secretsmanager:GetSecretValue"}, {"Ref": "AdminSecrets"}, None),
+        ({"kms:Decrypt", "kms:GenerateDataKey"}, {"Ref": "SecretsKey"}, _BY_WAY_OF_SECRETS_MANAGER),
+        # The reference lists no resource type for it: what it makes is of no secret yet.
+        ({"secretsmanager:GetRandomPassword"}, "*", None),
     ],
 }
-NAMES = {"Smoke": "smoke", "MigrateSql": "migrate_sql"}
+NAMES = {"Smoke": "smoke", "MigrateSql": "migrate_sql", "RotateSecret": "rotate_secret"}
+# All that a manifest may ask for; of a rotation, what a takeover of one waits for.
+SECONDS = {"Smoke": 900, "MigrateSql": 900, "RotateSecret": LONGEST_ROTATION.total_seconds()}
 
 
 def function(template: Json, name: str) -> Json:
@@ -84,7 +106,8 @@ def it_may_do_nothing_but_its_own_and_log_and_be_in_a_vpc(template: Json, name: 
     wrong = []
     for statement in may(template, name):
         actions = set(as_list(statement["Action"]))
-        if statement["Effect"] == "Allow" and (actions, statement["Resource"]) not in ITS_OWN[name]:
+        granted = (actions, statement["Resource"], statement.get("Condition"))
+        if statement["Effect"] == "Allow" and granted not in ITS_OWN[name]:
             on_its_log = statement["Resource"] == {"Fn::GetAtt": [f"{name}Logs", "Arn"]}
             wrong += sorted(actions - (ON_ITS_LOG if on_its_log else ON_EVERYTHING))
     return wrong
@@ -93,7 +116,7 @@ def it_may_do_nothing_but_its_own_and_log_and_be_in_a_vpc(template: Json, name: 
 @both
 def it_may_do_what_lambda_needs(template: Json, name: str) -> list[str]:
     allowed = {a for s in may(template, name) if s["Effect"] == "Allow" for a in as_list(s["Action"])}
-    own = {action for actions, _ in ITS_OWN[name] for action in actions}
+    own = {action for actions, *_ in ITS_OWN[name] for action in actions}
     return sorted((ON_EVERYTHING | ON_ITS_LOG | own) - allowed)
 
 
@@ -151,19 +174,24 @@ def its_log_forgets(template: Json, name: str) -> list[str]:
 
 
 @both
-def it_has_all_the_time_of_a_manifest(template: Json, name: str) -> list[str]:
-    return [] if function(template, name).get("Timeout") == 900 else ["Timeout"]
+def it_has_all_its_time(template: Json, name: str) -> list[str]:
+    return [] if function(template, name).get("Timeout") == SECONDS[name] else ["Timeout"]
 
 
-def it_reads_no_secret_that_nobody_named(template: Json) -> list[str]:
-    written = template["Resources"]["MigrateSqlRole"]["Properties"]["Policies"][0]["PolicyDocument"][
-        "Statement"
-    ]
-    reading = [one for one in written if "secretsmanager" in str(one)]
-    bare = [one for one in reading if one.get("Fn::If", [None])[0] != "MigrationsLogIn"]
-    return [str(one) for one in bare] + (
-        [] if template["Parameters"]["MigrationSecrets"]["Default"] == "" else ["MigrationSecrets"]
-    )
+def it_touches_no_secret_that_nobody_named(template: Json) -> list[str]:
+    """And no key."""
+    theirs = load().written["Conditions"]
+    wrong = [name for name in ONLY_IF_NAMED if template["Parameters"][name]["Default"] != ""]
+    wrong += [one for one in ONLY_IF_NAMED.values() if template["Conditions"].get(one) != theirs[one]]
+    for role in NAMES:
+        document = template["Resources"][f"{role}Role"]["Properties"]["Policies"][0]["PolicyDocument"]
+        for one in document["Statement"]:
+            condition, bare, *_ = one.get("Fn::If", [None, one])
+            on = bare["Resource"]
+            named = on.get("Ref") if isinstance(on, dict) else None
+            if named in ONLY_IF_NAMED and condition != ONLY_IF_NAMED[named]:
+                wrong.append(f"{role}: {bare['Action']} if {condition}")
+    return wrong
 
 
 def every_parameter_is_described_and_listed(template: Json) -> list[str]:
@@ -182,10 +210,10 @@ RULES: list[Rule] = [
     it_has_no_table_and_no_other_setting,
     it_is_in_the_vpc,
     its_log_forgets,
-    it_has_all_the_time_of_a_manifest,
+    it_has_all_its_time,
     every_parameter_is_described_and_listed,
     there_is_no_other_function,
-    it_reads_no_secret_that_nobody_named,
+    it_touches_no_secret_that_nobody_named,
 ]
 
 
@@ -259,14 +287,43 @@ def test_a_credential_is_read_of_the_named_secrets_only(change: Callable[[Json],
     assert rule(template) != []
 
 
-def test_without_a_named_secret_no_secret_is_read() -> None:
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (lambda s: s.update(Resource={"Ref": "AdminSecrets"}), RULES[0]),
+        (lambda s: s.update(Resource="*"), RULES[0]),
+        (lambda s: s["Action"].append("secretsmanager:DeleteSecret"), RULES[0]),
+        (lambda s: s["Action"].remove("secretsmanager:UpdateSecretVersionStage"), RULES[1]),
+    ],
+)
+def test_a_value_is_written_of_the_rotated_secrets_only(change: Callable[[Json], Any], rule: Rule) -> None:
     template = deepcopy(WRITTEN)
-    document = template["Resources"]["MigrateSqlRole"]["Properties"]["Policies"][0]["PolicyDocument"]
-    document["Statement"][0] = document["Statement"][0]["Fn::If"][1]
-    assert it_reads_no_secret_that_nobody_named(template) != []
+    change(of_role(template, "RotateSecret", "secretsmanager:PutSecretValue"))
+    assert rule(template) != []
+
+
+@pytest.mark.parametrize("name", ["MigrateSql", "RotateSecret"])
+def test_a_key_is_used_by_way_of_secrets_manager_only(name: str) -> None:
     template = deepcopy(WRITTEN)
-    template["Parameters"]["MigrationSecrets"]["Default"] = "arn:aws:secretsmanager:*:*:secret:*"
-    assert it_reads_no_secret_that_nobody_named(template) != []
+    of_role(template, name, "kms:Decrypt").pop("Condition")
+    assert RULES[0](template) != []
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("MigrateSql", 0), ("MigrateSql", 1), *(("RotateSecret", n) for n in range(3))]
+)
+def test_without_a_named_secret_none_is_touched(name: str, number: int) -> None:
+    template = deepcopy(WRITTEN)
+    document = template["Resources"][f"{name}Role"]["Properties"]["Policies"][0]["PolicyDocument"]
+    document["Statement"][number] = document["Statement"][number]["Fn::If"][1]
+    assert it_touches_no_secret_that_nobody_named(template) != []
+
+
+@pytest.mark.parametrize("name", ONLY_IF_NAMED)
+def test_by_default_no_secret_is_named(name: str) -> None:
+    template = deepcopy(WRITTEN)
+    template["Parameters"][name]["Default"] = "arn:aws:secretsmanager:*:*:secret:*"
+    assert it_touches_no_secret_that_nobody_named(template) != []
 
 
 def test_every_action_says_why() -> None:
@@ -274,9 +331,9 @@ def test_every_action_says_why() -> None:
     actions = [
         line
         for line in lines
-        if line.strip()[2:].startswith(("ec2:", "logs:", "xray:", "ecr:", "secretsmanager:"))
+        if line.strip()[2:].startswith(("ec2:", "logs:", "xray:", "ecr:", "secretsmanager:", "kms:"))
     ]
-    own = sum(len(found) for grants in ITS_OWN.values() for found, _ in grants)
+    own = sum(len(found) for grants in ITS_OWN.values() for found, *_ in grants)
     assert (
         len(actions)
         == len(NAMES) * len(ON_ITS_LOG | ON_EVERYTHING | INTERFACES) + len(NAMES) * len(INTERFACES) + own
@@ -316,7 +373,7 @@ def test_sam_makes_of_it_what_is_written() -> None:
         "AWS::IAM::Role",
         "AWS::Logs::LogGroup",
     }
-    assert [made[f"{name}Function"]["Properties"]["Timeout"] for name in NAMES] == [900, 900]
+    assert [made[f"{name}Function"]["Properties"]["Timeout"] for name in NAMES] == [900, 900, 60]
 
 
 def test_cloudformation_takes_it() -> None:

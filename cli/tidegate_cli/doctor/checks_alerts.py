@@ -14,6 +14,7 @@ _QUEUES = {
     "WakeDeadLettersUrl": "events that EventBridge could not hand to wake",
     "WakeFailuresUrl": "events that wake failed on",
     "SweepDeadLettersUrl": "minutes in which the sweep could not be started",
+    "RotationDeadLettersUrl": "rotations that EventBridge Scheduler could not start",
     "NoticeDeadLettersUrl": "announcements that did not reach their topic",
 }
 _COUNTS = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]

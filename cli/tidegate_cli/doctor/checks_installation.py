@@ -14,7 +14,14 @@ from tidegate_cli.doctor.inspection import Inspection, Installation
 # CloudFormation API reference, Stack: StackStatus.
 _GOOD = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"})
 _ROLLED_BACK = frozenset({"UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE"})
-_MACHINES = ("DeployMachineArn", "RollbackMachineArn", "RollMachineArn", "BuildMachineArn")
+_MACHINES = (
+    "DeployMachineArn",
+    "RollbackMachineArn",
+    "RollMachineArn",
+    "BuildMachineArn",
+    "MigrateMachineArn",
+    "RotateMachineArn",
+)
 # The template's default of each parameter that says what Tidegate may touch.
 _WIDE = "this-account-and-region"
 _NO_STACK = "there is no installation to look at"

@@ -26,7 +26,7 @@ def print_changes(console: Console, entries: Sequence[Mapping[str, Any]]) -> Non
             when(entry["at"]),
             plain(entry["what"]),
             plain(place),
-            plain(entry.get("release") or (entry.get("commit") or "-")[:_COMMIT]),
+            plain(entry.get("secret") or entry.get("release") or (entry.get("commit") or "-")[:_COMMIT]),
             outcome_text(entry["outcome"]),
             who(entry["who"]),
             _why(entry),

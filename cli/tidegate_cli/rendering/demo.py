@@ -9,12 +9,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tidegate_cli.demo_rotation import TITLE, Rotated
 from tidegate_cli.demo_scenario import Chapter
 from tidegate_cli.rendering.words import outcome_text, short_arn, short_digest, span
 from tidegate_cli.screen import plain
 
 
-def print_demo(console: Console, chapters: Sequence[Chapter], *, tasks: str, seconds: float) -> None:
+def print_demo(
+    console: Console, chapters: Sequence[Chapter], rotated: Rotated, *, tasks: str, seconds: float
+) -> None:
     """`tasks` says what the tasks were; `seconds` is what the whole demo took, the embedded cloud included."""
     console.print()
     table = Table(title="What happened", title_justify="left", title_style="bold", header_style="dim")
@@ -30,30 +33,38 @@ def print_demo(console: Console, chapters: Sequence[Chapter], *, tasks: str, sec
     ):
         table.add_column(name)
     for number, chapter in enumerate(chapters, start=1):
-        outcome = outcome_text(chapter.outcome)
-        if not chapter.as_told:
-            outcome.append(f"  expected {chapter.expected}", style="bold red")
         table.add_row(
             f"{number}. {chapter.title}",
             chapter.shown["release"] or "-",
             (chapter.shown["commit"] or "-")[:7],
-            outcome,
+            _outcome(chapter.outcome, chapter.expected, as_told=chapter.as_told),
             span(chapter.seconds),
             _digests(chapter.running),
             _version(chapter),
             ", ".join(chapter.columns),
         )
+    table.add_row(
+        f"{len(chapters) + 1}. {TITLE}",
+        "-",
+        "-",
+        _outcome(rotated.outcome, "Rotated", as_told=rotated.as_told),
+        span(rotated.seconds),
+        _digests(rotated.running),
+        "-",
+        "-",
+    )
     console.print(table)
     for chapter in chapters:
         if chapter.shown["failure"]:
             _print_failure(console, chapter)
-    _print_running(console, chapters[-1].running)
+    _print_rotated(console, rotated)
+    _print_running(console, rotated.running)
     console.print()
     console.print(Text(f"All of it took {span(seconds)}; {tasks}."))
     console.print(
         Text(
-            "Each commit was built, published, migrated and released by its git push; only the rollback was asked for."
-            " It took the code back, not the schema."
+            "Each commit was built, published, migrated and released by its git push; the rollback and the"
+            " rotation were asked for. The rollback took the code back, not the schema."
         )
     )
 
@@ -105,6 +116,32 @@ def _print_failure(console: Console, chapter: Chapter) -> None:
     lines: list[str] = next((task["logs"] for task in failure["tasks"] if task["logs"]), [])
     if lines:
         console.print(Text.assemble("  last log line: ", (plain(lines[-1]), "italic")))
+
+
+def _print_rotated(console: Console, rotated: Rotated) -> None:
+    console.print()
+    console.print(Text("The secret's new value", style="bold"))
+    first, *rest = rotated.rolled or ["nothing"]
+    then = f", then {', '.join(rest)}" if rest else ""
+    console.print(Text(f"  {rotated.outcome} in {span(rotated.seconds)}: the canary {first} first{then}"))
+    by_user = ", ".join(f"{count} as {plain(user)}" for user, count in rotated.logins.items())
+    failed = (f"{len(rotated.failed)} failed", "bold red" if rotated.failed else "bold green")
+    console.print(Text.assemble(f"  {sum(rotated.logins.values())} logins meanwhile ({by_user}), ", failed))
+    for why in sorted(set(rotated.failed)):
+        console.print(Text(f"    {plain(why)}", style="red"))
+    old = f"  {plain(rotated.before)}, with the password before, "
+    console.print(
+        Text(f"{old}cannot log in any more")
+        if rotated.old_is_out
+        else Text(f"{old}can still log in", style="bold red")
+    )
+
+
+def _outcome(outcome: str, expected: str, *, as_told: bool) -> Text:
+    text = outcome_text(outcome)
+    if not as_told:
+        text.append(f"  expected {expected}", style="bold red")
+    return text
 
 
 def _print_running(console: Console, running: dict[str, Any]) -> None:

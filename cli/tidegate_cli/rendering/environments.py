@@ -93,7 +93,7 @@ def print_history(console: Console, entries: Sequence[dict[str, Any]]) -> None:
             when(entry["started_at"]),
             entry["deployment"],
             entry["what"],
-            entry["release"] or "-",
+            plain(entry.get("secret") or entry["release"] or "-"),
             outcome_text(entry["outcome"]),
             took(entry["started_at"], entry["finished_at"]),
             who(entry["actor"]),

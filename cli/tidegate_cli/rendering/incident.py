@@ -7,6 +7,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.text import Text
+from tidegate.domain.deployment import Phase
+from tidegate.domain.rollout import Direction
 
 from tidegate_cli.options import Given
 from tidegate_cli.rendering.migrations import migration_rows
@@ -24,7 +26,13 @@ from tidegate_cli.rendering.words import (
 from tidegate_cli.screen import plain
 
 _LOG_LINES = 10
-_HEADS = {"rollback": "rollback to", "restart": "restart of", "migrations": "migrations of"}
+_HEADS = {
+    "rollback": "rollback to",
+    "restart": "restart of",
+    "migrations": "migrations of",
+    "rotation": "rotation of",
+    "adoption": "adoption of",
+}
 
 
 def print_deployment(
@@ -70,8 +78,17 @@ def next_commands(document: Mapping[str, Any], given: Given) -> list[tuple[str, 
     if outcome == "Succeeded" and document["what"] == "deployment":
         back = given.command("rollback", *place, "--reason", "…", "--wait")
         return [(back, "back to the release before"), history]
+    if outcome == "FailedDirty" and document["what"] == "rotation":
+        return [
+            (given.command("secrets", *place), "how its secrets stand"),
+            (given.command("status", *place), "what runs now"),
+            (given.command("unlock", *place, "--reason", "…"), "let others go on, once it is put right"),
+            history,
+        ]
     if outcome == "FailedDirty":
         return [(given.command("status", *place), "what runs now"), history]
+    if outcome == "FailedClean" and document["what"] == "rotation":
+        return [(given.command("secrets", *place), "how its secrets stand"), history]
     if outcome == "FailedClean" and document["release"]:
         command = "migrate" if document["what"] == "migrations" else "deploy"
         again = given.command(command, *place, "--release", document["release"], "--wait")
@@ -82,7 +99,8 @@ def next_commands(document: Mapping[str, Any], given: Given) -> list[tuple[str, 
 def _while_it_runs(document: Mapping[str, Any], given: Given) -> list[tuple[str, str]]:
     identity = document["deployment"]
     follow = given.command("watch", identity), "follow it"
-    if document.get("abort") is not None:
+    # A rotation that retires goes forward only.
+    if document.get("abort") is not None or document["phase"] == Phase.RETIRING.value:
         return [follow]
     back = given.command("abort", identity, "--reason", "…", "--wait"), "take it back"
     if document["phase"] != "AwaitingApproval":
@@ -96,7 +114,8 @@ def _while_it_runs(document: Mapping[str, Any], given: Given) -> list[tuple[str,
 
 def _print_head(console: Console, document: Mapping[str, Any]) -> None:
     what = _HEADS.get(document["what"], "deployment of")
-    release = document["release"] or "a release that was not made"
+    unmade = "what runs" if document["what"] == "restart" else "a release that was not made"
+    release = document.get("secret") or document["release"] or unmade
     console.print(
         Text.assemble((f"{document['system']}/{document['environment']}", "bold"), f"  {what} {release}  ")
         + outcome_text(document["outcome"])
@@ -142,7 +161,8 @@ def _asked(document: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _print_failure(console: Console, failure: Mapping[str, Any]) -> None:
-    _title(console, f"Why {failure['service']} failed")
+    reverting = failure.get("direction") == Direction.REVERT.value
+    _title(console, f"Why {failure['service']} {'could not be taken back' if reverting else 'failed'}")
     if failure["reason"]:
         console.print(Text(f"  {plain(failure['reason'])}"))
     logs: Sequence[str] = ()

@@ -12,6 +12,7 @@ from tidegate_cli.screen import plain
 
 _STYLES = {
     "Succeeded": "bold green",
+    "Rotated": "bold green",
     "NoChange": "green",
     "Built": "bold green",
     "Failed": "bold red",
@@ -24,6 +25,7 @@ _STYLES = {
 }
 _MEANINGS = {
     "Succeeded": "",
+    "Rotated": "the secret has another value, and its consumers run with it",
     "NoChange": "nothing had to change",
     "Refused": "nothing was changed",
     "Superseded": "a newer release took its place",

@@ -12,7 +12,9 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from tidegate.domain.build import BuildRun
+from tidegate.domain.credentials import Credential
 from tidegate.domain.rollout import EcsDeployment, ServiceState
+from tidegate.domain.schedule import Schedule
 
 Item = Mapping[str, Any]
 
@@ -450,6 +452,132 @@ class Databases(Protocol):
         """
 
 
+class WrongPasswordError(Exception):
+    """The database refuses this user with this password, or does not let the user log in at all. Only the database's
+    own answer is one: a network that fails, or a server that is not who it should be, says nothing about a password."""
+
+
+class Login(Protocol):
+    """One connection to a database as one of its users, who may change others when it is an administrator.
+
+    Every method may be called again after it has succeeded. They raise SqlError for what the database refuses,
+    TransientError when the connection is lost. No password is ever in a statement that a server's log would show, where
+    the database knows another way (PostgreSQL: a SCRAM verifier).
+    """
+
+    @property
+    def user(self) -> str:
+        """Who logged in (PostgreSQL: session_user), as the database says it."""
+
+    def set_password(self, user: str, password: str, *, keep_old: bool = False) -> None:
+        """Give a user this password and let it log in. With `keep_old` the one before works as well (MySQL's dual
+        passwords): a second call would throw the good one away, so log in with the new one first."""
+
+    def disable(self, user: str) -> None:
+        """Let a user log in no more; sessions that it has go on."""
+
+    def discard_old_password(self, user: str) -> None:
+        """The end of `keep_old`."""
+
+    def lacking(self, user: str, like: str) -> Sequence[str]:
+        """What `like` may do and `user` may not, in the database's words; empty when one can stand for the other."""
+
+    def sessions(self, user: str) -> int:
+        """How many connections a user has, beside this one."""
+
+    def adoption(self, user: str, second: str) -> Sequence[str]:
+        """The statements that make `second` stand for `user`: without passwords, each may run twice, and none where it
+        is so already."""
+
+    def run(self, statements: Sequence[str]) -> None:
+        """Those of `adoption`."""
+
+    def close(self) -> None: ...
+
+
+class Logins(Protocol):
+    """Databases that a credential opens."""
+
+    def log_in(self, credential: Credential, tls: str, patience: float) -> Login:
+        """A new connection, over verified TLS unless `tls` is `off`; a server that does not answer is asked again for
+        `patience` seconds.
+
+        Raises WrongPasswordError, TransientError when the database never answered, OutsideError for a server that does
+        not prove who it is, offers no TLS, or is of an engine that nobody here speaks.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class SecretValue:
+    """One version of a secret. `created_at` is ISO 8601."""
+
+    text: str = field(repr=False)
+    version: str
+    stages: frozenset[str]
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class SecretState:
+    """What Secrets Manager says of a secret without its value: `stages` by version (those without a label are left
+    out)."""
+
+    arn: str
+    name: str
+    stages: Mapping[str, frozenset[str]]
+    created_at: str = ""
+    changed_at: str = ""
+
+    def version_with(self, stage: str) -> str | None:
+        return next((version for version, stages in self.stages.items() if stage in stages), None)
+
+
+class MovedError(Exception):
+    """AWSCURRENT is at another version than the one it was to be moved from: somebody else was here."""
+
+
+class Secrets(Protocol):
+    """AWS Secrets Manager. Each is given a secret's name or ARN."""
+
+    def describe(self, secret: str) -> SecretState | None:
+        """None where there is no such secret, or it is being deleted."""
+
+    def current(self, secret: str) -> SecretValue:
+        """What AWSCURRENT is at. Raises NotFoundError where there is none."""
+
+    def version(self, secret: str, version: str) -> SecretValue | None:
+        """One version; None where there is none of this id."""
+
+    def put_pending(self, secret: str, version: str, text: str) -> None:
+        """Write a new version, labelled AWSPENDING. The same again changes nothing; raises ConflictError where this
+        version has another text: read it back."""
+
+    def move_current(self, secret: str, *, to: str, from_: str) -> None:
+        """Move AWSCURRENT, which has to be at `from_`: MovedError otherwise. Where it is at `to` already, nothing
+        happens. What was current is AWSPREVIOUS from then on, and `to` is AWSPENDING no more."""
+
+    def drop_pending(self, secret: str, version: str) -> None:
+        """Take AWSPENDING from this version, if it has it; never from another one."""
+
+    def password(self, length: int = 40) -> str:
+        """A new one, of letters and digits."""
+
+
+class Schedules(Protocol):
+    """Amazon EventBridge Scheduler: what starts rotations at their time."""
+
+    def of(self, system: str, environment: str) -> Mapping[str, Schedule]:
+        """Those of one environment by name, as they are now: a name that is not the schedule's own is one that somebody
+        has changed. Raises NotFoundError where this installation has no group for them."""
+
+    def put(self, schedule: Schedule) -> bool:
+        """Make it, or make the one of its name what it says; False where it is that already, whenever that begins.
+        Raises NotFoundError as `of` does."""
+
+    def remove(self, name: str) -> None:
+        """Nothing happens where there is none of this name."""
+
+
 class Metrics(Protocol):
     def count(self, name: str, value: float = 1, unit: str = "Count", **dimensions: str) -> None: ...
 
@@ -475,3 +603,6 @@ class Ports:
     web: Web
     databases: Databases
     backups: Backups
+    logins: Logins
+    secrets: Secrets
+    schedules: Schedules

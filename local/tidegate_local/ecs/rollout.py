@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ministack.services import ecs
 
-from tidegate_local.ecs import service_deployments
+from tidegate_local.ecs import container_secrets, service_deployments
 from tidegate_local.ecs.announcements import Outbox
 from tidegate_local.ecs.records import (
     Record,
@@ -78,7 +78,7 @@ class Rollout:
             rolloutState="IN_PROGRESS",
             updatedAt=now(),
             _opened=True,
-            _fault_prone=fault is not None and (fault.all or not returns),
+            _fault_prone=fault is not None and (fault.all or fault.unless is not None or not returns),
             _rollback=rolls_back_to is not None,
             _next_launch=0.0,
         )
@@ -163,7 +163,7 @@ class Rollout:
 
     def _advance(self, service: Record, task: Record) -> None:
         deployment = next((e for e in service["deployments"] if e["id"] == task["_deployment_id"]), None)
-        change = self.tasks.advance(task, self._fault_of(service, deployment))
+        change = self.tasks.advance(task, self._fault_of(service, deployment, task))
         if deployment is None:
             return
         if change == "failed":
@@ -174,9 +174,14 @@ class Rollout:
         if change == "healthy" and breaker(service).get("resetOnHealthyTask", True):
             deployment["failedTasks"] = 0
 
-    def _fault_of(self, service: Record, deployment: Record | None) -> Fault | None:
+    def _fault_of(self, service: Record, deployment: Record | None, task: Record) -> Fault | None:
         prone = deployment is not None and deployment.get("_fault_prone")
-        return self.board.of(service["serviceName"]) if prone else None
+        fault = self.board.of(service["serviceName"]) if prone else None
+        if fault is None or fault.unless is None:
+            return fault
+        # A task reads its secrets when it starts, and never again.
+        held = task.setdefault("_held", container_secrets.current_version(fault.unless.secret))
+        return None if held == fault.unless.version else fault
 
     def _hold_back(self, service: Record, deployment: Record) -> None:
         # ECS restarts failing tasks ever more slowly ("service throttle logic"). With the circuit breaker

@@ -141,6 +141,20 @@ def test_a_secret_version_must_exist_and_the_secret_not_be_deleted(moto: Clients
     assert port.missing([arn]) == [arn]
 
 
+def test_a_parameter_may_stand_for_a_secret(moto: Clients) -> None:
+    """DescribeParameters knows none of these: a release of a service that takes one was refused."""
+    made = moto.client("secretsmanager").create_secret(Name="arive/database", SecretString="{}")
+    reference = "/aws/reference/secretsmanager/arive/database"
+    there = [
+        reference,
+        f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter{reference}",
+        f"{reference}:AWSCURRENT",
+        f"{reference}:{made['VersionId']}",
+    ]
+    gone = [f"{reference}:AWSPENDING", f"{reference}:{'0' * 36}", "/aws/reference/secretsmanager/arive/none"]
+    assert on_aws(moto).missing([*there, *gone]) == gone
+
+
 def test_parameters_are_looked_up_by_fifties_in_their_own_region(moto: Clients) -> None:
     far = moto.client("ssm", "us-west-2")
     far.put_parameter(Name="/far/key", Value="x", Type="String")

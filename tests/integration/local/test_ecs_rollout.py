@@ -218,6 +218,31 @@ def test_a_fault_for_all_does_not_spare_the_way_back(shop: Shop) -> None:
     assert wait_until(gave_up, what="the rollback to fail too")["failedTasks"] == 3
 
 
+def test_a_fault_may_spare_the_tasks_that_start_with_one_value(shop: Shop) -> None:
+    manager = shop.cloud.client("secretsmanager")
+    secret = manager.create_secret(Name=f"{shop.name}/database", SecretString="old")
+    good = (secret["ARN"], secret["VersionId"])
+    shop.create(shop.define("web:1"))
+    shop.rolled()
+    shop.cloud.control.set_fault(shop.name, "crash", unless=good)
+    assert shop.cloud.control.faults()[shop.name]["unless"] == {"secret": good[0], "version": good[1]}
+    spared = shop.update(forceNewDeployment=True)
+    assert primary(shop.rolled())["id"] == spared
+    bad = manager.put_secret_value(SecretId=good[0], SecretString="new")["VersionId"]
+    shop.update(forceNewDeployment=True)
+
+    def gave_up() -> bool:
+        now = primary(shop.describe())
+        return bool(now["id"] != spared and now["rolloutState"] == "FAILED")
+
+    wait_until(gave_up, what="ECS's own way back to fail as well")
+    manager.update_secret_version_stage(
+        SecretId=good[0], VersionStage="AWSCURRENT", MoveToVersionId=good[1], RemoveFromVersionId=bad
+    )
+    again = shop.update(forceNewDeployment=True)
+    assert primary(shop.rolled())["id"] == again
+
+
 def test_without_a_circuit_breaker_a_crashing_deployment_never_ends(shop: Shop) -> None:
     off = {"deploymentCircuitBreaker": {"enable": False, "rollback": False}}
     shop.create(shop.define("web:1"), deploymentConfiguration=off)

@@ -248,6 +248,20 @@ def test_a_fault_is_set_and_cleared(tidegate: CommandLine) -> None:
     assert tidegate.run("local", "fault", "shop-api", "clear", "--all", "--json").error["field"] == "all"
 
 
+def test_a_fault_with_other_values_of_a_secret(tidegate: CommandLine, up: dict[str, Any]) -> None:
+    """Guards `_current`: the version that is spared is the one that is current when the fault is set."""
+    secrets = client(up, "secretsmanager")
+    secrets.create_secret(Name="shop/database", SecretString="old")
+    current = secrets.put_secret_value(SecretId="shop/database", SecretString="new")["VersionId"]
+    stale = tidegate.run("local", "fault", "shop-api", "crash", "--secret", "shop/database", "--json")
+    assert stale.document["shop-api"]["unless"] == {"secret": "shop/database", "version": current}
+    assert tidegate.run("local", "fault", "shop-api", "clear", "--json").document == {}
+    missing = tidegate.run("local", "fault", "shop-api", "crash", "--secret", "nothing", "--json")
+    assert (missing.exit_code, missing.error["field"]) == (2, "secret")
+    both = tidegate.run("local", "fault", "shop-api", "clear", "--secret", "shop/database", "--json")
+    assert both.error["field"] == "secret"
+
+
 def test_an_image_is_published_under_the_digest_of_its_manifest(
     tidegate: CommandLine, up: dict[str, Any]
 ) -> None:

@@ -55,9 +55,12 @@ class Ward:
     archived: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        for machine in ("Deploy", "Rollback", "Roll", "Build"):
+        for machine in ("Deploy", "Rollback", "Roll", "Build", "Migrate", "Rotate"):
             self.outputs[f"{machine}MachineArn"] = f"{STATES}{machine.lower()}"
-        for queue in ("WakeDeadLetters", "WakeFailures", "SweepDeadLetters", "NoticeDeadLetters"):
+        for queue in (
+            *(f"{one}DeadLetters" for one in ("Wake", "Sweep", "Rotation", "Notice")),
+            "WakeFailures",
+        ):
             self.outputs[f"{queue}Url"] = f"{QUEUE}{queue}"
         self.outputs["TableName"] = "tidegate"
         self.answer("sts", "GetCallerIdentity", lambda _: {"Arn": CALLER, "Account": "123456789012"})

@@ -278,6 +278,13 @@ def test_show_of_a_restart_says_so(terminal: Terminal) -> None:
     assert "restart of r1" in terminal.run("show", identity).stdout
 
 
+def test_show_of_a_restart_before_any_release(terminal: Terminal) -> None:
+    """Red where it speaks of a release: nobody asked for one."""
+    changed = {"secret": "shop/token", "version": "v2", "at": "2026-03-02T09:00:00.000Z"}
+    identity = str(terminal.shop.plan(restart=changed, trigger="event")["deployment"])
+    assert "restart of what runs" in terminal.run("show", identity).stdout
+
+
 def test_show_of_what_is_no_deployment(terminal: Terminal) -> None:
     error = terminal.json("show", "latest", exit_code=2)["error"]
     assert (error["code"], error["field"]) == ("bad_input", "DEPLOYMENT")

@@ -77,6 +77,7 @@ def test_apply_registers_and_says_whether_that_changed_anything(terminal: Termin
         "environment": ENVIRONMENT,
         "parameter": "/tidegate/shop/production",
         "changed": True,
+        "schedules": [],
     }
     assert terminal.json("apply", file, "--environment", ENVIRONMENT)["changed"] is False
     assert "unchanged" in terminal.run("apply", file, "-e", ENVIRONMENT).stdout

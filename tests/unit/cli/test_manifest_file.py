@@ -295,11 +295,9 @@ def test_the_base_is_read() -> None:
     assert manifest.for_environment("production").services["worker"].wave == 2
 
 
-def test_the_complete_example_of_the_reference_is_refused_only_for_what_is_not_built() -> None:
+def test_the_complete_example_of_the_reference_is_read() -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", REFERENCE.read_text(encoding="utf-8"), re.DOTALL)
-    problems = refusal(max(blocks, key=len)).problems
-    assert len(problems) == 1
-    assert all("not supported yet" in problem.message for problem in problems)
+    assert read(max(blocks, key=len)).manifest().secrets
 
 
 def test_every_problem_is_reported_in_the_order_of_the_file() -> None:

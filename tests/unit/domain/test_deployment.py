@@ -19,6 +19,7 @@ from tidegate.domain.lock import Lock, Rank, Waiter
 from tidegate.domain.outcome import Outcome
 from tidegate.domain.plan import Plan, ServicePlan, Watch
 from tidegate.domain.rollout import Direction
+from tidegate.domain.rotation import RotationPlan, version_of
 
 AT = "2026-03-02T09:00:00.000Z"
 PLAN = Plan(
@@ -44,6 +45,14 @@ ENDED = replace(
     finished_at=AT,
     services={"api": {"outcome": "Reverted"}},
 )
+ROTATION = replace(
+    OPEN,
+    machine=Machine.ROTATE,
+    phase=Phase.RETIRING,
+    plan=replace(
+        PLAN, rotation=RotationPlan("arive/db", "postgres", "alternating", version_of("d1"), users=("a", "b"))
+    ),
+)
 GATED = replace(
     OPEN,
     plan=replace(PLAN, bake=Watch(300, ("shop-5xx",))),
@@ -55,6 +64,7 @@ THINGS = [
     OPEN,
     ENDED,
     GATED,
+    ROTATION,
     Rollout("api", Direction.REVERT, "arn:execution:roll", AT, "b:1", "ecs-svc/1", "Rolled", "done"),
     Rollout("api", Direction.ROLL, "arn:execution:roll", AT),
     Line(AT, "rolling", "api", "api:2"),
@@ -137,11 +147,31 @@ def test_a_deployment_of_an_older_version_gives_way_to_nobody() -> None:
         (replace(OPEN, trigger="event"), Rank("d1", by_event=True)),
         (replace(OPEN, trigger="event", request={"restart": {"secret": "s"}}), Rank()),
         (replace(OPEN, machine=Machine.ROLLBACK), Rank(urgent=True)),
+        (ROTATION, Rank()),
     ],
 )
 def test_where_it_stands_in_the_queue(deployment: Deployment, rank: Rank) -> None:
     """What a person asks for is as new as the moment they asked, however old the commit."""
     assert deployment.rank == rank
+
+
+@pytest.mark.parametrize(
+    ("machine", "outcome", "event"),
+    [
+        (Machine.ROTATE, Outcome.ROTATED, "Rotation Succeeded"),
+        (Machine.ROTATE, Outcome.FAILED_CLEAN, "Rotation Failed"),
+        (Machine.ROTATE, Outcome.FAILED_DIRTY, "Rotation Failed"),
+        (Machine.ROTATE, Outcome.REFUSED, "Deployment Refused"),
+        (Machine.DEPLOY, Outcome.FAILED_CLEAN, "Deployment Failed"),
+    ],
+)
+def test_its_end_is_announced_as_what_it_was(machine: Machine, outcome: Outcome, event: str) -> None:
+    assert replace(OPEN, machine=machine, outcome=outcome).event == event
+
+
+def test_a_rotation_is_no_release() -> None:
+    assert (ROTATION.rotation, ROTATION.releases) == (True, False)
+    assert (OPEN.rotation, OPEN.releases) == (False, True)
 
 
 def test_an_ended_deployment_has_a_document_and_an_open_one_has_none() -> None:

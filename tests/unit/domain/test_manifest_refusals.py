@@ -584,6 +584,15 @@ ROWS: list[Row] = [
         'put it in quotes: "off"',
     ),
     ((*SECRET, "every"), "30s", "secrets.db.every", "is shorter than 1m: 30s", "from 1m to 999d"),
+    ((*SECRET, "every"), "90s", "secrets.db.every", "is not a whole number of minutes", "12h"),
+    (
+        ("secrets", "arive/{env}"),
+        {"kind": "token"},
+        'secrets."arive/{env}"',
+        "not a Secrets Manager",
+        "{environment}",
+    ),
+    ((*SECRET, "admin"), "a/{env}", "secrets.db.admin", "is not a Secrets Manager name", "{environment}"),
     ((*SECRET, "every"), "1000d", "secrets.db.every", "is longer than 999d", "from 1m to 999d"),
     (
         SECRET,

@@ -9,6 +9,7 @@ from tidegate.domain.outcome import Outcome, OutcomeDocument
 
 CONTRACT = [
     ("Succeeded", 0, "Deployment Succeeded", "info", False),
+    ("Rotated", 0, "Rotation Succeeded", "info", False),
     ("NoChange", 0, "Deployment Succeeded", "info", False),
     ("FailedClean", 10, "Deployment Failed", "warning", True),
     ("FailedDirty", 20, "Deployment Failed", "critical", True),

@@ -17,15 +17,18 @@ from tidegate.domain.request import (
     RecoverRequest,
     Restart,
     RollbackRequest,
+    RotateRequest,
     parse_deploy,
     parse_published,
     parse_rollback,
+    parse_rotate,
 )
 
 DIGEST, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 DEPLOYMENT = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 PLACE = {"system": "arive", "environment": "production"}
 IMAGES = {"app": {"digest": DIGEST}}
+SECRET = "arive/production/database"
 Parse = Callable[[object], object]
 
 
@@ -137,6 +140,31 @@ class TestRollback:
         )
 
 
+class TestRotate:
+    def test_is_of_one_secret_of_an_environment(self) -> None:
+        request = parse_rotate({**PLACE, "secret": SECRET, "reason": "it leaked", "actor": "ada"})
+        assert request == RotateRequest("arive", "production", SECRET, "it leaked", "ada")
+        assert isinstance(request, RotateRequest)
+        assert not request.scheduled
+
+    def test_by_a_schedule_says_which_of_its_moments_it_is(self) -> None:
+        slot = "2026-11-23T03:00:00Z"
+        request = parse_rotate({**PLACE, "secret": SECRET, "slot": slot, "trigger": "event"})
+        assert isinstance(request, RotateRequest)
+        assert (request.slot, request.scheduled, request.trigger) == (slot, True, "event")
+
+    @pytest.mark.parametrize(("adopt", "statements"), [("plan", None), ("apply", "5e1d")])
+    def test_may_only_prepare_a_secret(self, adopt: str, statements: str | None) -> None:
+        request = parse_rotate({**PLACE, "secret": SECRET, "adopt": adopt, "statements": statements})
+        assert isinstance(request, RotateRequest)
+        assert (request.adopt, request.statements) == (adopt, statements)
+
+    def test_of_a_recovery(self) -> None:
+        assert parse_rotate({**PLACE, "recover": DEPLOYMENT}) == RecoverRequest(
+            "arive", "production", DEPLOYMENT
+        )
+
+
 NEITHER = {"images": {"app": {"digest": None, "tag": None}}}
 COMMON: list[tuple[object, str]] = [
     (None, "input"),
@@ -203,6 +231,23 @@ ROLLBACK: list[tuple[object, str]] = [
     ({**PLACE, "recover": False}, "recover"),
     ({**PLACE, "trigger": 0}, "trigger"),
 ]
+ROTATE: list[tuple[object, str]] = [
+    (PLACE, "secret"),
+    ({**PLACE, "secret": ""}, "secret"),
+    ({**PLACE, "secret": 7}, "secret"),
+    ({**PLACE, "secret": "s" * 513}, "secret"),
+    ({**PLACE, "secret": SECRET, "release": "r1"}, "release"),
+    ({**PLACE, "secret": SECRET, "adopt": "maybe"}, "adopt"),
+    ({**PLACE, "secret": SECRET, "adopt": ["plan"]}, "adopt"),
+    ({**PLACE, "secret": SECRET, "adopt": "apply"}, "statements"),
+    ({**PLACE, "secret": SECRET, "adopt": "plan", "statements": "5e1d"}, "statements"),
+    ({**PLACE, "secret": SECRET, "statements": "5e1d"}, "statements"),
+    # What no scheduler has filled in would be the same for ever.
+    ({**PLACE, "secret": SECRET, "slot": "<aws.scheduler.scheduled-time>"}, "slot"),
+    ({**PLACE, "secret": SECRET, "slot": "2026-11-23T03:00:00"}, "slot"),
+    ({**PLACE, "secret": SECRET, "slot": 7}, "slot"),
+    ({**PLACE, "recover": "r1"}, "recover"),
+]
 PUBLISHED: list[tuple[object, str]] = [
     ({**PLACE}, "images"),
     ({**PLACE, "images": {}}, "images"),
@@ -216,6 +261,7 @@ REFUSED = [
     *((parse_deploy, *row) for row in COMMON + WITH_IMAGES + DEPLOY),
     *((parse_published, *row) for row in COMMON + WITH_IMAGES + PUBLISHED),
     *((parse_rollback, *row) for row in ROLLBACK),
+    *((parse_rotate, *row) for row in ROTATE),
 ]
 
 
@@ -227,7 +273,7 @@ def test_what_is_wrong_is_refused_by_its_field_and_mend(parse: Parse, data: obje
     assert refused.value.hint
 
 
-@pytest.mark.parametrize("parse", [parse_deploy, parse_rollback, parse_published])
+@pytest.mark.parametrize("parse", [parse_deploy, parse_rollback, parse_rotate, parse_published])
 def test_a_huge_name_makes_no_huge_reason(parse: Parse) -> None:
     """The reason travels through a state machine, whose data ends at 256 KiB: `_shown`."""
     for data in ({**PLACE, "x" * 200_000: 1}, {**PLACE, "images": {"y" * 200_000: {}}}):
@@ -312,13 +358,17 @@ fields = {
     "actor": odd,
     "trigger": st.just("event") | odd,
     "run_url": odd,
+    "secret": st.just(SECRET) | odd,
+    "slot": st.just("2026-11-23T03:00:00Z") | odd,
+    "adopt": st.sampled_from(["plan", "apply"]) | odd,
+    "statements": odd,
     "recover": st.just(DEPLOYMENT) | odd,
 }
 documents = odd | st.fixed_dictionaries({}, optional=fields) | st.dictionaries(texts, odd, max_size=3)
 
 
 @settings(max_examples=300)
-@given(st.sampled_from([parse_deploy, parse_rollback, parse_published]), documents)
+@given(st.sampled_from([parse_deploy, parse_rollback, parse_rotate, parse_published]), documents)
 def test_anything_is_understood_or_refused_by_a_field(parse: Parse, data: object) -> None:
     """Fault 35, I7: nothing else is ever raised, and what is understood can be hashed, stored and read again."""
     refusal: BadInputError | None = None

@@ -12,6 +12,7 @@ from tidegate.ledger.time import iso
 from tidegate.steps import lock
 
 from tests.unit.steps.conftest import ENVIRONMENT, SYSTEM, Shop
+from tests.unit.steps.rotating import Rotating
 
 
 def _locks(shop: Shop) -> Locks:
@@ -158,3 +159,27 @@ class TestTakeOver:
         assert _take_over(shop, second, "arn:recovery")["outcome"] == "NotOwner"
         assert _locks(shop).waiters(SYSTEM, ENVIRONMENT) == []
         assert _locks(shop).read(SYSTEM, ENVIRONMENT).owner == first["deployment"]
+
+
+class TestTakingOverARotation:
+    """`rotate_secret` may run for a minute, and moves a secret's current value."""
+
+    def test_waits_for_the_function_that_reaches_the_database(self) -> None:
+        """Guards LONGEST_ROTATION."""
+        shop = Rotating()
+        planned, _ = shop.started()
+        shop.world.executions.end(shop.deployment(planned).execution, "ABORTED")
+        shop.world.clock.advance(30)
+        assert _take_over(shop, planned, "arn:recovery")["seconds"] == 30
+        shop.world.clock.advance(30)
+        assert _take_over(shop, planned, "arn:recovery")["outcome"] == "Taken"
+
+    def test_waits_no_longer_for_what_only_rolls_a_service(self) -> None:
+        """A `roll` of it calls none of those."""
+        shop = Rotating()
+        planned, fence = shop.started()
+        shop.world.executions.end(shop.deployment(planned).execution, "ABORTED")
+        shop.world.clock.advance(110)
+        shop.roll(planned, "worker", fence, token="rolls")
+        shop.world.executions.end(shop.world.executions.arn("roll", "rolls"), "ABORTED")
+        assert _take_over(shop, planned, "arn:recovery")["seconds"] == 30

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from tidegate.domain.deployment import Deployment, Machine, Phase
+from tidegate.domain.lock import Lock
+from tidegate.ledger.records import Ledger
 from tidegate.ports import Scan
-from tidegate.steps import plan_release
+from tidegate.steps import plan_release, planning
 
 from tests.unit.steps.conftest import CLUSTER, ENVIRONMENT, REPOSITORY, SYSTEM, Shop, digest, manifest
 
@@ -556,3 +558,26 @@ class TestARollbackBesideADeployment:
         shop.acquire(shop.release(2), "rolling")
         back = shop.plan(step="PlanRollback")
         assert (back["outcome"], shop.deployment(back).release_name) == ("Ready", "r0")
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_deployment_succeeds_while_a_rollback_is_planned(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    """Guards the order of the looks in `_rollback_target`: it went one release too far, or nowhere."""
+    shop.go_out(2)
+    planned = shop.release(3)
+    fence = shop.acquire(planned, "lock-3")
+    for service in [key for wave in planned["waves"] for key in wave["services"]]:
+        shop.roll(planned, service, fence)
+        shop.world.containers.complete(f"shop-{service}")
+    look = planning.unfinished_deployment
+
+    def meanwhile(ledger: Ledger, lock: Lock) -> Deployment | None:
+        found = None if before else look(ledger, lock)
+        shop.record(planned, "Succeed", fence)
+        return look(ledger, lock) if before else found
+
+    monkeypatch.setattr(planning, "unfinished_deployment", meanwhile)
+    back = shop.plan(step="PlanRollback")
+    assert shop.deployment(back).release == 1

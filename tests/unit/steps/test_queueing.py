@@ -7,6 +7,7 @@ from tidegate.domain.errors import TransientError
 from tidegate.domain.outcome import Outcome
 
 from tests.unit.steps.conftest import ENVIRONMENT, REPOSITORY, SYSTEM, Answer, Shop, crashing, digest
+from tests.unit.steps.rotating import Rotating, taking
 
 
 @pytest.fixture
@@ -270,3 +271,60 @@ class TestARollback:
         assert shop.answers["rolls"]["outcome"] == "Aborted"
         assert shop.queue == [back["deployment"]]
         assert shop.people.abort_of(rolling["deployment"]) is not None
+
+
+class TestARotation:
+    @pytest.fixture
+    def shop(self) -> Rotating:
+        """Version 2 went out; both services take the secret."""
+        shop = Rotating()
+        shop.go_out(2)
+        for service in ("api", "worker"):
+            taking(shop, service)
+        return shop
+
+    def test_that_runs_is_taken_back_by_a_rollback(self, shop: Rotating) -> None:
+        planned, fence = shop.started()
+        shop.roll(planned, "worker", fence, token="rolls")
+        back = shop.plan(step="PlanRollback", actor="ada", reason="it burns")
+        assert shop.acquire(back, "back") == 0
+        assert shop.answers["rolls"]["outcome"] == "Aborted"
+        shop.restore(planned, fence)
+        for service in ("worker", "api"):
+            shop.restart(planned, service, fence, "Revert")
+        assert "it burns" in shop.fail(planned, fence, "Restored")["reason"]
+        assert shop.answers["back"]["outcome"] == "Acquired"
+
+    def test_that_disables_the_old_credential_is_waited_for(self, shop: Rotating) -> None:
+        """Guards `Phase.RETIRING` in `can_be_aborted`."""
+        planned, fence = shop.restarted()
+        shop.record(planned, "BeginRetire", fence)
+        back = shop.plan(step="PlanRollback")
+        assert shop.acquire(back, "back") == 0
+        assert shop.people.abort_of(planned["deployment"]) is None
+        assert shop.record(planned, "Rotated", fence, version="v")["outcome"] == "Rotated"
+        assert shop.answers["back"]["outcome"] == "Acquired"
+
+    def test_that_waits_stays_in_the_queue_behind_a_rollback(self, shop: Rotating) -> None:
+        """Guards `not waiting.rotation`: it brings no release that a rollback would undo."""
+        shop.acquire(shop.release(3), "owner")
+        planned = shop.asked()
+        assert shop.acquire(planned, "rotation") == 0
+        back = shop.plan(step="PlanRollback")
+        shop.acquire(back, "back")
+        assert "rotation" not in shop.answers
+        assert shop.queue == [back["deployment"], planned["deployment"]]
+
+    def test_neither_gives_way_nor_takes_a_place(self, shop: Rotating) -> None:
+        shop.settings(queue="latest")
+        shop.acquire(shop.release(3), "owner")
+        pushed = shop.release(2, trigger="event", order="01K0000000000000000000000A")
+        assert pushed["outcome"] == "Ready"
+        shop.acquire(pushed, "pushed")
+        planned = shop.asked()
+        shop.acquire(planned, "rotation")
+        assert "pushed" not in shop.answers
+        newer = shop.release(3, trigger="event", order="01K0000000000000000000000B")
+        shop.acquire(newer, "newer")
+        assert shop.answers["pushed"]["outcome"] == "Superseded"
+        assert "rotation" not in shop.answers

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from tidegate.domain.errors import TransientError
 from tidegate.domain.request import DeployRequest, parse_deploy
+from tidegate.domain.rotation import version_of
 from tidegate.steps import wake
 
 from tests.unit.steps.conftest import ENVIRONMENT, SYSTEM, Answer, Shop, manifest
+from tests.unit.steps.rotating import ARN, Rotating
 from tests.unit.steps.test_restarting import SECRET, take
 
 AT = "2026-03-02T09:05:00Z"
@@ -114,3 +116,41 @@ def test_what_makes_no_value_current_starts_nothing(shop: Shop, event: dict[str,
     take(shop, "api")
     assert seen(shop, event)["did"] == "nothing"
     assert shop.world.executions.started == []
+
+
+class TestOfARotation:
+    @pytest.mark.parametrize("part", ["", "retired"])
+    def test_its_own_version_restarts_nobody(self, part: str) -> None:
+        """Guards `looked_after`: it starts its consumers itself, under the lock, one before the others."""
+        shop = Rotating()
+        planned, _ = shop.started()
+        version = version_of(planned["deployment"], part)
+        assert seen(shop, changed(version, resources=[ARN])) == {
+            "did": "nothing",
+            "why": "a rotation looks after its consumers",
+        }
+        assert shop.world.executions.started == []
+
+    def test_its_version_that_is_brought_back_later_restarts(self) -> None:
+        """Guards `finished_at` in `looked_after`: whoever makes it current again is somebody else."""
+        shop = Rotating()
+        done = shop.rotate()
+        version = version_of(done["document"]["deployment"])
+        before = seen(shop, {**changed(version, resources=[ARN]), "time": shop.ledger.now()})
+        assert before["did"] == "nothing"
+        shop.world.clock.advance(60)
+        later = {**changed(version, resources=[ARN]), "time": shop.ledger.now()}
+        assert seen(shop, later)["did"] == "restarted its consumers"
+
+    def test_a_version_of_somebody_else_restarts_as_ever(self) -> None:
+        """Whatever a rotation is doing: it waits for the lock."""
+        shop = Rotating()
+        shop.started()
+        assert seen(shop, changed("by-hand", resources=[ARN]))["did"] == "restarted its consumers"
+        assert [run.payload["restart"]["version"] for run in shop.world.executions.started] == ["by-hand"]
+
+    def test_its_version_is_nobodys_before_it_has_begun(self) -> None:
+        shop = Rotating()
+        planned = shop.asked()
+        version = version_of(planned["deployment"])
+        assert seen(shop, changed(version, resources=[ARN]))["did"] == "restarted its consumers"

@@ -16,6 +16,7 @@ from tidegate.steps import lock, sweep
 
 from tests.unit.steps.building import MAIN, SOURCE, Yard
 from tests.unit.steps.conftest import ENVIRONMENT, SYSTEM, Answer, Shop
+from tests.unit.steps.rotating import Rotating
 
 
 def _run(shop: Shop) -> dict[str, int]:
@@ -272,3 +273,26 @@ class TestARollbackBehindAMess:
         shop.acquire(shop.release(3), "waits")
         assert _run(shop)["handed_over"] == 0
         assert "waits" not in shop.answers
+
+
+class TestARotation:
+    def test_that_was_stopped_is_recovered_by_its_own_machine(self) -> None:
+        shop = Rotating()
+        planned, _ = shop.started()
+        shop.world.executions.end(shop.deployment(planned).execution, "ABORTED")
+        assert _run(shop)["recovered"] == 1
+        (started,) = shop.world.executions.started
+        assert (started.machine, started.payload["recover"]) == ("rotate", planned["deployment"])
+        execution = {"id": started.arn, "name": started.name, "started_at": shop.ledger.now()}
+        again = shop.plan(execution, "PlanRotation", recover=planned["deployment"])
+        assert (again["outcome"], again["deployment"]) == ("Recover", planned["deployment"])
+
+    def test_that_cannot_be_recovered_is_told_as_one(self) -> None:
+        """Guards `ended.event` in `_give_up`."""
+        shop = Rotating()
+        planned, _ = shop.started()
+        for _ in range(sweep.MAX_RECOVERIES + 1):
+            shop.world.executions.end(shop.deployment(planned).execution, "FAILED")
+            _run(shop)
+        assert shop.deployment(planned).outcome is Outcome.FAILED_DIRTY
+        assert [event["severity"] for event in shop.world.bus.of("Rotation Failed")] == ["critical"]

@@ -1,7 +1,9 @@
 """What a container's `secrets[].valueFrom` points to: does it exist? No call here can read a value.
 
 Forms (ECS developer guide, "Pass sensitive data to an Amazon ECS container"): a secret's ARN, with an optional
-`:json-key:version-stage:version-id`; an SSM parameter's ARN; an SSM parameter's name.
+`:json-key:version-stage:version-id`; an SSM parameter's ARN; an SSM parameter's name. A parameter
+`/aws/reference/secretsmanager/<name>` is a secret by another name, which DescribeParameters does not know (Systems
+Manager user guide, "Referencing AWS Secrets Manager secrets from Parameter Store parameters").
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from tidegate.adapters.errors import asking, code_of
+from tidegate.domain.consumers import REFERENCE, is_version
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -54,11 +57,10 @@ class AwsReferences:
 
     def _has_secret(self, value: str) -> bool:
         """The stage or version that the reference names must exist too; a secret marked as deleted cannot be read."""
-        parts = value.split(":")
-        stage, version = (*parts[8:10], "", "")[:2]
+        identifier, stage, version = _secret(value)
         with asking("secretsmanager:DescribeSecret"):
             try:
-                secret = self._secrets(_region(value)).describe_secret(SecretId=":".join(parts[:7]))
+                secret = self._secrets(_region(value)).describe_secret(SecretId=identifier)
             except ClientError as error:
                 if code_of(error) in _MISSING:
                     return False
@@ -98,7 +100,25 @@ class AwsReferences:
 
 
 def _is_secret(value: str) -> bool:
-    return value.startswith("arn:") and value.split(":")[2] == "secretsmanager"
+    return _referred(value) is not None or (
+        value.startswith("arn:") and value.split(":")[2] == "secretsmanager"
+    )
+
+
+def _secret(value: str) -> tuple[str, str, str]:
+    """Name or ARN, stage and version."""
+    referred = _referred(value)
+    if referred is not None:
+        name, _, selector = referred.partition(":")
+        return (name, "", selector) if is_version(selector) else (name, selector, "")
+    parts = value.split(":")
+    stage, version = (*parts[8:10], "", "")[:2]
+    return ":".join(parts[:7]), stage, version
+
+
+def _referred(value: str) -> str | None:
+    path = value.split(":", 5)[-1].removeprefix("parameter") if value.startswith("arn:") else value
+    return path.removeprefix(REFERENCE) if path.startswith(REFERENCE) else None
 
 
 def _region(value: str) -> str | None:

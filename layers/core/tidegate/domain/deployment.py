@@ -17,6 +17,7 @@ from tidegate.domain.rollout import Direction
 class Machine(StrEnum):
     DEPLOY = "deploy"
     ROLLBACK = "rollback"
+    ROTATE = "rotate"
 
 
 class Phase(StrEnum):
@@ -26,8 +27,10 @@ class Phase(StrEnum):
     AWAITING_APPROVAL = "AwaitingApproval"
     QUEUED = "Queued"
     MIGRATING = "Migrating"
+    ROTATING = "Rotating"
     ROLLING = "Rolling"
     BAKING = "Baking"
+    RETIRING = "Retiring"
     COMPENSATING = "Compensating"
     ENDED = "Ended"
 
@@ -81,7 +84,17 @@ class Deployment:
     @property
     def releases(self) -> bool:
         """Whether its release is what the environment runs when it succeeds."""
-        return not self.restart and not self.only_migrations
+        return not self.restart and not self.only_migrations and not self.rotation
+
+    @property
+    def rotation(self) -> bool:
+        """Whether it replaces a secret's value, and releases nothing."""
+        return self.machine is Machine.ROTATE
+
+    @property
+    def adopts(self) -> bool:
+        """Whether it prepares a secret for rotations, and rotates nothing."""
+        return self.rotation and self.request.get("adopt") is not None
 
     @property
     def rank(self) -> Rank:
@@ -91,6 +104,12 @@ class Deployment:
         if not self.releases:
             return Rank()
         return Rank(order=(self.order if self.by_event else "") or self.id, by_event=self.by_event)
+
+    @property
+    def event(self) -> str:
+        """`detail-type` of the event that announces its end. Only for a deployment that has an outcome."""
+        outcome = self.document().outcome
+        return "Rotation Failed" if self.rotation and outcome.failed else outcome.event
 
     @property
     def release_name(self) -> str | None:

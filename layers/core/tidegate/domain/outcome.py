@@ -10,6 +10,7 @@ from typing import Any
 
 class Outcome(StrEnum):
     SUCCEEDED = "Succeeded"
+    ROTATED = "Rotated"
     NO_CHANGE = "NoChange"
     REFUSED = "Refused"
     SUPERSEDED = "Superseded"
@@ -38,6 +39,7 @@ class Outcome(StrEnum):
 
 _EXIT_CODES = {
     Outcome.SUCCEEDED: 0,
+    Outcome.ROTATED: 0,
     Outcome.NO_CHANGE: 0,
     Outcome.FAILED_CLEAN: 10,
     Outcome.FAILED_DIRTY: 20,
@@ -46,6 +48,7 @@ _EXIT_CODES = {
 }
 _EVENTS = {
     Outcome.SUCCEEDED: "Deployment Succeeded",
+    Outcome.ROTATED: "Rotation Succeeded",
     # Nothing had to change, which is what was asked for.
     Outcome.NO_CHANGE: "Deployment Succeeded",
     Outcome.FAILED_CLEAN: "Deployment Failed",

@@ -10,6 +10,7 @@ from typing import Any
 from tidegate.domain.errors import NotFoundError
 from tidegate.domain.ids import content_hash
 from tidegate.domain.migration import MigrationPlan
+from tidegate.domain.rotation import RotationPlan
 
 # What RegisterTaskDefinition takes, of what DescribeTaskDefinition gives (ECS API reference). Everything else
 # (revision, status, registeredAt, compatibilities, …) is ECS's own note on a revision.
@@ -145,6 +146,7 @@ class Plan:
     bake: Watch | None = None
     guard: Watch | None = None
     migration: MigrationPlan | None = None
+    rotation: RotationPlan | None = None
 
     @property
     def hash(self) -> str:
@@ -166,26 +168,31 @@ class Plan:
         return waves_of(self.changed)
 
     def to_json(self) -> dict[str, Any]:
-        """Without a key for a migration that is not there: the hash of such a plan is what it always was."""
+        """Without a key for a migration or a rotation that is not there: the hash of such a plan is what it always
+        was."""
         migration = {} if self.migration is None else {"migration": self.migration.to_json()}
+        rotation = {} if self.rotation is None else {"rotation": self.rotation.to_json()}
         return {
             "cluster": self.cluster,
             "services": [service.to_json() for service in self.services],
             "bake": None if self.bake is None else self.bake.to_json(),
             "guard": None if self.guard is None else self.guard.to_json(),
             **migration,
+            **rotation,
         }
 
     @classmethod
     def from_json(cls, item: Mapping[str, Any]) -> Plan:
         services: Sequence[Mapping[str, Any]] = item["services"]
         bake, guard, migration = item.get("bake"), item.get("guard"), item.get("migration")
+        rotation = item.get("rotation")
         return cls(
             item["cluster"],
             tuple(ServicePlan.from_json(service) for service in services),
             None if bake is None else Watch.from_json(bake),
             None if guard is None else Watch.from_json(guard),
             None if migration is None else MigrationPlan.from_json(migration),
+            None if rotation is None else RotationPlan.from_json(rotation),
         )
 
 

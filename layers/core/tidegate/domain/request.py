@@ -17,6 +17,8 @@ from tidegate.domain.release import parse_release_name
 
 PREVIOUS = "previous"
 MIGRATIONS = "migrations"
+# Secrets Manager API reference, CreateSecret Name.
+_SECRET_LIMIT = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,27 @@ class RollbackRequest:
     actor: str = ""
     trigger: str = "person"
     force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RotateRequest:
+    """`slot` is the moment that a schedule started it for, the same for every attempt of the schedule. `adopt` rotates
+    nothing: `plan` says which statements would prepare a single-user secret, `apply` runs those of the hash
+    `statements`."""
+
+    system: str
+    environment: str
+    secret: str
+    reason: str = ""
+    actor: str = ""
+    trigger: str = "person"
+    slot: str = ""
+    adopt: str | None = None
+    statements: str | None = None
+
+    @property
+    def scheduled(self) -> bool:
+        return bool(self.slot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +193,7 @@ def _restart(fields: Fields, system: str, environment: str) -> DeployRequest:
                 "a restart releases nothing", field=name, hint="give either restart, or what to release"
             )
     inner = Fields(fields.raw("restart"), {"secret", "version", "at"})
-    restart = Restart(inner.text("secret"), inner.text("version"), _moment(inner.text("at")))
+    restart = Restart(inner.text("secret"), inner.text("version"), _moment(inner.text("at"), "restart.at"))
     return DeployRequest(
         system,
         environment,
@@ -181,14 +204,14 @@ def _restart(fields: Fields, system: str, environment: str) -> DeployRequest:
     )
 
 
-def _moment(text: str) -> str:
+def _moment(text: str, field: str) -> str:
     try:
         known = datetime.fromisoformat(text).utcoffset() is not None
     except ValueError:
         known = False
     if not known:
         raise BadInputError(
-            "restart.at is no moment", field="restart.at", hint="ISO 8601 in UTC: 2026-11-23T08:00:00Z"
+            f"{field} is no moment", field=field, hint="ISO 8601 in UTC: 2026-11-23T08:00:00Z"
         )
     return text
 
@@ -207,6 +230,39 @@ def parse_rollback(data: object) -> RollbackRequest | RecoverRequest:
         fields.note("actor"),
         fields.trigger(),
         fields.flag("force"),
+    )
+
+
+def parse_rotate(data: object) -> RotateRequest | RecoverRequest:
+    fields = Fields(
+        data,
+        {
+            *("system", "environment", "secret", "reason", "actor", "trigger"),
+            *("slot", "adopt", "statements", "recover"),
+        },
+    )
+    system, environment = fields.system(), fields.key("environment")
+    if fields.has("recover"):
+        return RecoverRequest(system, environment, fields.deployment("recover"))
+    adopt = fields.text("adopt") if fields.has("adopt") else None
+    if adopt not in (None, "plan", "apply"):
+        raise BadInputError(f"unknown adopt {adopt!r}", field="adopt", hint="plan or apply")
+    if (adopt == "apply") != fields.has("statements"):
+        raise BadInputError(
+            "the hash of the statements belongs to adopt: apply",
+            field="statements",
+            hint="tidegate secrets adopt prints them, asks, and gives their hash",
+        )
+    return RotateRequest(
+        system,
+        environment,
+        fields.text("secret", _SECRET_LIMIT),
+        fields.note("reason"),
+        fields.note("actor"),
+        fields.trigger(),
+        _moment(fields.text("slot"), "slot") if fields.has("slot") else "",
+        adopt,
+        fields.text("statements") if fields.has("statements") else None,
     )
 
 

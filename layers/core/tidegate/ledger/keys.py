@@ -57,6 +57,24 @@ def migration(deployment_id: str) -> Key:
     return Key(f"DEPLOYMENT#{deployment_id}", "MIGRATION")
 
 
+def rotation(deployment_id: str) -> Key:
+    return Key(f"DEPLOYMENT#{deployment_id}", "ROTATION")
+
+
+def secret(system: str, environment: str, name: str) -> Key:
+    return Key(place(system, environment), f"SECRET#{name}")
+
+
+def secrets_seen(system: str, environment: str) -> Key:
+    """When the secrets that are to be rotated by themselves were first seen."""
+    return Key(place(system, environment), "SECRETS")
+
+
+def secret_version(version: str) -> Key:
+    """A version of a secret that a rotation wrote."""
+    return Key(f"VERSION#{version}", "VERSION")
+
+
 def schema(system: str, environment: str) -> Key:
     return Key(place(system, environment), "SCHEMA")
 

@@ -373,6 +373,10 @@ class Ledger:
         except ValueError:
             return self.now()
 
+    def deployment_write(self, deployment: Deployment) -> Write:
+        """An open deployment, for a transaction with more in it."""
+        return self._put_deployment(deployment, {"outcome": None})
+
     def _put_deployment(self, deployment: Deployment, expect: Mapping[str, Any]) -> Put:
         item = present(deployment.to_json())
         item |= {

@@ -17,11 +17,14 @@ from tidegate.adapters.ecr import EcrImages
 from tidegate.adapters.ecs import EcsContainers
 from tidegate.adapters.events import EventBridgeBus
 from tidegate.adapters.http import HttpWeb
+from tidegate.adapters.logins import DatabaseLogins
 from tidegate.adapters.logs import CloudWatchLogs
 from tidegate.adapters.postgres import PostgresDatabases
 from tidegate.adapters.rds import RdsBackups
 from tidegate.adapters.references import AwsReferences
 from tidegate.adapters.registry import SsmRegistry
+from tidegate.adapters.scheduler import SchedulerSchedules, Target, role_of
+from tidegate.adapters.secrets import SecretsManagerSecrets
 from tidegate.adapters.stepfunctions import StepFunctions
 from tidegate.adapters.webhook_secrets import SecretsManagerWebhookSecrets
 from tidegate.ports import Metrics, Ports
@@ -80,6 +83,19 @@ def compose(settings: Settings, metrics: Metrics, clients: Clients) -> Ports:
         web=HttpWeb(),
         databases=PostgresDatabases(lambda region: clients.client("secretsmanager", region)),
         backups=RdsBackups(lambda: clients.client("rds")),
+        logins=DatabaseLogins(),
+        secrets=SecretsManagerSecrets(lambda region: clients.client("secretsmanager", region)),
+        schedules=SchedulerSchedules(
+            lambda: clients.client("scheduler"),
+            settings.stack,
+            lambda: Target.of(
+                settings.stack,
+                clients.partition,
+                clients.region,
+                clients.account,
+                role_of(clients.client("cloudformation"), settings.stack),
+            ),
+        ),
     )
 
 

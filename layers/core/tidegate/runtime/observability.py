@@ -17,7 +17,7 @@ NAMESPACE = "Tidegate"
 KEYS = ("system", "environment", "deployment", "service")
 # What an alarm of the template watches. An alarm names all dimensions of its metric and cannot know systems and
 # environments, so these are written a second time, with the stack as their only dimension.
-ALARMED = frozenset({"FailedDirty"})
+ALARMED = frozenset({"FailedDirty", "RotationsOverdue"})
 
 
 @lru_cache(maxsize=1)

@@ -149,6 +149,12 @@ class _Command:
                 field="deployment",
                 hint=_way_back(deployment),
             )
+        if deployment.rotation and not can_be_aborted(deployment):
+            raise RefusalError(
+                f"rotation {deployment.id} is disabling the old credential, and every consumer has the new one",
+                field="deployment",
+                hint="let it end; then rotate again",
+            )
         if not can_be_aborted(deployment):
             raise RefusalError(
                 f"rollback {deployment.id} is under way, and half of it would be no state that anybody ran",

@@ -29,6 +29,7 @@ from tidegate.steps.ending import (
     unfinished,
 )
 from tidegate.steps.migration_ending import left_alive, schema_ahead, still_migrating
+from tidegate.steps.rotation_ending import attempted, how_it_failed
 from tidegate.steps.stopping import abort_of
 
 _REASON_LIMIT = 1000
@@ -63,14 +64,14 @@ def fail(event: Mapping[str, Any], ports: Ports, ledger: Ledger, deployment: Dep
         outcome, explanation, services = _how_it_failed(event, ports, ledger, deployment)
         fence = fence_of(event, ports, deployment)
         also: list[Write] = []
-        if deployment.release and deployment.plan is not None and fence is not None:
-            also = _failed_standing(ledger, deployment)
+        if deployment.plan is not None and fence is not None and (deployment.release or deployment.rotation):
+            also = [*_failed_standing(ledger, deployment), *attempted(ports, deployment, outcome)]
         deployment = ledger.end(deployment, outcome, explanation, fence=fence, services=services, also=also)
         count(ports, deployment)
     ended = deployment.document().outcome
     # An end that another step recorded is that step's to announce: this one is there when it could not.
     if first or (ended.failed and unfinished(ports, deployment)):
-        announce(ports, deployment, ended.event)
+        announce(ports, deployment, deployment.event)
         if ended is Outcome.FAILED_DIRTY:
             note_page(ports, deployment)
     leave(ports, deployment)
@@ -81,6 +82,8 @@ def _how_it_failed(
     event: Mapping[str, Any], ports: Ports, ledger: Ledger, deployment: Deployment
 ) -> tuple[Outcome, str, dict[str, dict[str, Any]]]:
     reason = _why(event, ports, ledger, deployment)
+    if deployment.rotation:
+        return how_it_failed(event, ports, ledger, deployment, reason)
     touched = {rollout.service for rollout in ledger.rollouts(deployment.id)}
     ahead = schema_ahead(ports, deployment)
     if left_alive(ports, deployment):
@@ -119,7 +122,7 @@ def _why(event: Mapping[str, Any], ports: Ports, ledger: Ledger, deployment: Dep
         return abort.told[:_REASON_LIMIT]
     reports = ledger.reports(deployment.id)
     if reports:
-        return "; ".join(report.summary() for report in reports)[:_REASON_LIMIT]
+        return "; ".join(dict.fromkeys(report.summary() for report in reports))[:_REASON_LIMIT]
     fallback = "its execution ended without an outcome" if deployment.recoveries else "a service did not roll"
     return error_text(event) or fallback
 

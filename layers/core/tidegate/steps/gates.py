@@ -54,7 +54,7 @@ def gates(
     images: Mapping[str, ResolvedImage],
 ) -> Iterator[Gate]:
     """Those that the environment has, one after the other: who stops at a refusal does not ask the rest."""
-    yield from _freezes(ports, view)
+    yield from freezes(ports, view)
     if request.restart is not None:
         return
     ledger = Ledger(ports.store, ports.clock)
@@ -74,7 +74,8 @@ def gates(
         yield Gate("scan", f"fail_on {view.settings.scan.fail_on}", refusal)
 
 
-def _freezes(ports: Ports, view: EnvironmentView) -> Iterator[Gate]:
+def freezes(ports: Ports, view: EnvironmentView) -> Iterator[Gate]:
+    """A freeze that a person has set, and those of the manifest."""
     now = ports.clock.now()
     frozen = Interventions(ports.store, ports.clock).freeze(view.system, view.name)
     if frozen is not None and frozen.holds(now):

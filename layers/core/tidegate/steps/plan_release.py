@@ -1,7 +1,7 @@
 """Function `plan_release`: from a request to a recorded deployment with a plan, or to a refusal.
 
-`Plan` and `PlanRollback` open the deployment without the lock; `PlanAgain` repeats the plan under it, when
-anything may have happened in between. Each may run twice: the deployment's id follows from the execution.
+`Plan`, `PlanRollback` and `PlanRotation` open the deployment without the lock; `PlanAgain` repeats the plan under it,
+when anything may have happened in between. Each may run twice: the deployment's id follows from the execution.
 """
 
 from __future__ import annotations
@@ -22,12 +22,15 @@ from tidegate.domain.request import (
     DeployRequest,
     RecoverRequest,
     RollbackRequest,
+    RotateRequest,
     parse_deploy,
     parse_rollback,
+    parse_rotate,
 )
 from tidegate.ledger.interventions import Interventions
 from tidegate.ledger.locks import Locks
 from tidegate.ledger.records import Ledger
+from tidegate.ledger.rotations import Rotations
 from tidegate.ledger.schemas import Schemas
 from tidegate.ledger.time import parse_iso
 from tidegate.ports import Ports
@@ -36,28 +39,38 @@ from tidegate.steps.migration_planning import Folder
 from tidegate.steps.planning import propose_deploy, propose_rollback, unfinished_deployment
 from tidegate.steps.proposal import Proposal
 from tidegate.steps.releasing import tell_duplicates
+from tidegate.steps.rotation_planning import propose_rotation, slot_of
 from tidegate.steps.services import Busy
 from tidegate.steps.stopping import ABORTED, abort_of
 
-READY, BUSY, RECOVER, APPROVAL = "Ready", "Busy", "Recover", "Approval"
-_GOES_ON = (READY, BUSY, RECOVER, APPROVAL, ABORTED)
+READY, BUSY, RECOVER, APPROVAL, ADOPTION = "Ready", "Busy", "Recover", "Approval", "Adoption"
+_GOES_ON = (READY, BUSY, RECOVER, APPROVAL, ABORTED, ADOPTION)
+_MACHINES = {"Plan": Machine.DEPLOY, "PlanRollback": Machine.ROLLBACK, "PlanRotation": Machine.ROTATE}
+_PARSERS = {Machine.DEPLOY: parse_deploy, Machine.ROLLBACK: parse_rollback, Machine.ROTATE: parse_rotate}
+Request = DeployRequest | RollbackRequest | RotateRequest
 
 
 def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
-    """`{"step": "Plan" | "PlanRollback", "request", "execution": {"id", "name", "started_at"}}` or
+    """`{"step": "Plan" | "PlanRollback" | "PlanRotation", "request", "execution": {"id", "name", "started_at"}}` or
     `{"step": "PlanAgain", "system", "environment", "deployment", "fence"}`; gives `_answer`'s document."""
     if event["step"] == "PlanAgain":
         return _plan_again(event, ports)
-    machine = Machine.DEPLOY if event["step"] == "Plan" else Machine.ROLLBACK
+    machine = _MACHINES[event["step"]]
     execution = event["execution"]
     identity = deployment_id(execution["name"], parse_iso(execution["started_at"]))
     try:
-        request = (parse_deploy if machine is Machine.DEPLOY else parse_rollback)(event["request"])
+        request = _PARSERS[machine](event["request"])
     except RefusalError as error:
         return _answer(Outcome.REFUSED.value, identity, error=error)
     if isinstance(request, RecoverRequest):
         return _recover(request, ports)
-    ledger = Ledger(ports.store, ports.clock)
+    return _plan(event, ports, machine, request, identity)
+
+
+def _plan(
+    event: Mapping[str, Any], ports: Ports, machine: Machine, request: Request, identity: str
+) -> Mapping[str, Any]:
+    ledger, execution = Ledger(ports.store, ports.clock), event["execution"]
     known = ledger.deployment(request.system, request.environment, identity)
     if known is not None and known.plan is not None:
         _tell_duplicates(ledger, known)
@@ -78,18 +91,20 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
         order=_order(request, identity),
     )
     try:
-        proposal = _propose(ports, request, lock)
+        proposal = _propose(ports, request, identity, lock)
     except NotFoundError as error:
         if error.field == "system":
             # Nothing is written for a system that nobody registered: a mistyped name must not make one.
             return _answer(Outcome.REFUSED.value, identity, deployment, error=error)
         return _refused(ledger, deployment, error)
     except RefusalError as error:
+        if isinstance(request, RotateRequest) and request.adopt is None:
+            outcome = _outcome_of(error).value
+            Rotations(ports.store, ports.clock).note_attempt(deployment, request.secret, outcome)
         return _refused(ledger, deployment, error)
-    if proposal.nothing_to_do and not (machine is Machine.ROLLBACK and unfinished_deployment(ledger, lock)):
-        unchanged = replace(deployment, release=proposal.release)
-        _open(ledger, unchanged)
-        return _answer(Outcome.NO_CHANGE.value, identity, unchanged, reason=_nothing(deployment))
+    settled = _settled(ledger, request, deployment, proposal, lock)
+    if settled is not None:
+        return settled
     _keep_folder(ports, proposal.folder)
     planned = _with_plan(ledger, deployment, proposal)
     # Whoever was first recorded it: a retry goes on with what is in the ledger.
@@ -100,6 +115,22 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     # Good under the lock only if the lock was free now and is ours next: nobody can have changed anything between.
     fence = lock.fence if lock.free and not proposal.busy else -1
     return _answer(READY, identity, planned, waves=plan.waves(), fence=fence)
+
+
+def _settled(
+    ledger: Ledger, request: Request, deployment: Deployment, proposal: Proposal, lock: Lock
+) -> Mapping[str, Any] | None:
+    """The answer where there is nothing to carry out."""
+    if isinstance(request, RotateRequest):
+        if request.adopt == "plan":
+            return _answer(ADOPTION, deployment.id, replace(deployment, plan=proposal.plan))
+        return _served(ledger, request, deployment)
+    finishes = deployment.machine is Machine.ROLLBACK and unfinished_deployment(ledger, lock)
+    if not proposal.nothing_to_do or finishes:
+        return None
+    unchanged = replace(deployment, release=proposal.release)
+    _open(ledger, unchanged)
+    return _answer(Outcome.NO_CHANGE.value, deployment.id, unchanged, reason=_nothing(deployment))
 
 
 NOTHING = "every service runs these images already"
@@ -115,8 +146,7 @@ def _plan_again(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     deployment = ledger.deployment(event["system"], event["environment"], event["deployment"])
     if deployment is None:
         raise NotFoundError(f"deployment {event['deployment']} is not in the ledger", field="deployment")
-    parse = parse_deploy if deployment.machine is Machine.DEPLOY else parse_rollback
-    request = parse(deployment.request)
+    request = _PARSERS[deployment.machine](deployment.request)
     if isinstance(request, RecoverRequest):
         raise BadInputError("a recovery has no plan of its own", field="recover")
     if abort_of(ports, deployment.id) is not None:
@@ -126,12 +156,12 @@ def _plan_again(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
         # Where it goes was decided when it was asked for: what is current may have changed since.
         request = replace(request, to=deployment.release)
     try:
-        proposal = _propose(ports, request)
+        proposal = _propose(ports, request, deployment.id)
     except RefusalError as error:
         return _answer(_outcome_of(error).value, deployment.id, deployment, error=error)
     if proposal.busy:
         return _busy(ledger, deployment, proposal.busy[0])
-    if proposal.nothing_to_do and not rollback:
+    if proposal.nothing_to_do and not rollback and not deployment.rotation:
         return _answer(Outcome.NO_CHANGE.value, deployment.id, deployment, reason=_nothing(deployment))
     # A rollback whose way was cleared finds its release back in place: it has succeeded all the same.
     return _go_on(ports, ledger, deployment, proposal, int(event["fence"]))
@@ -191,15 +221,28 @@ def _is_approved(ports: Ports, deployment: Deployment, plan: str) -> bool:
     return approval is not None and approval.plan == plan and approval.decision == APPROVED
 
 
-def _propose(ports: Ports, request: DeployRequest | RollbackRequest, lock: Lock | None = None) -> Proposal:
-    return (
-        propose_deploy(ports, request)
-        if isinstance(request, DeployRequest)
-        else propose_rollback(ports, request, lock)
-    )
+def _propose(ports: Ports, request: Request, identity: str, lock: Lock | None = None) -> Proposal:
+    if isinstance(request, RotateRequest):
+        return propose_rotation(ports, request, identity)
+    if isinstance(request, DeployRequest):
+        return propose_deploy(ports, request)
+    return propose_rollback(ports, request, lock)
 
 
-def _order(request: DeployRequest | RollbackRequest, identity: str) -> str:
+def _served(ledger: Ledger, request: RotateRequest, deployment: Deployment) -> Mapping[str, Any] | None:
+    """A schedule starts an execution at least once for each of its moments: the first serves it."""
+    if not request.scheduled:
+        return None
+    mark = {"deployment": deployment.id, "execution": deployment.execution}
+    known = ledger.mark_unseen(slot_of(request), mark)
+    if known["deployment"] == deployment.id:
+        return None
+    _open(ledger, deployment)
+    reason = f"rotation {known['deployment']} serves {request.slot} already"
+    return _answer(Outcome.NO_CHANGE.value, deployment.id, deployment, reason=reason)
+
+
+def _order(request: Request, identity: str) -> str:
     """Of a push: when it was made, where somebody recorded that, else when it arrived."""
     if not isinstance(request, DeployRequest) or not request.by_event or request.restart is not None:
         return ""
@@ -257,7 +300,10 @@ def _recover(request: RecoverRequest, ports: Ports) -> Mapping[str, Any]:
     if deployment.outcome is not None:
         return _answer(deployment.outcome.value, deployment.id, deployment, reason=deployment.explanation)
     waves = [] if deployment.plan is None else deployment.plan.waves()
-    return _answer(RECOVER, deployment.id, deployment, waves=waves)
+    known = Rotations(ports.store, ports.clock).run_of(deployment.id) if deployment.rotation else None
+    return _answer(RECOVER, deployment.id, deployment, waves=waves) | (
+        {} if known is None else {"previous": known.previous, "retiring": known.forward_only}
+    )
 
 
 def _open(ledger: Ledger, deployment: Deployment, detail: str | None = None) -> Deployment:
@@ -278,11 +324,18 @@ def _asked(deployment: Deployment) -> str:
         what = "restart requested"
     if deployment.only_migrations:
         what = "migrations requested"
+    if deployment.rotation:
+        what = "adoption requested" if deployment.adopts else "rotation requested"
     return f"{what} by {deployment.actor}" if deployment.actor else what
 
 
 def _told(deployment: Deployment, proposal: Proposal) -> str:
     name = "restart" if proposal.restart else deployment.release_name
+    rotation = proposal.plan.rotation
+    if rotation is not None and rotation.adopt is not None:
+        return f"{rotation.secret}: a second user is to be prepared"
+    if rotation is not None:
+        return f"{rotation.secret}: {_summary(proposal) or 'no service takes it'}"
     return f"{name}: {_summary(proposal) or 'nothing to change'}"
 
 
@@ -313,6 +366,7 @@ def _answer(
     release = None if deployment is None else deployment.release_name
     plan = None if deployment is None else deployment.plan
     bake, migration = (None, None) if plan is None else (plan.bake, plan.migration)
+    rotation = None if plan is None else plan.rotation
     final = outcome not in _GOES_ON
     document = OutcomeDocument(Outcome(outcome), identity, release, reason).to_json() if final else None
     return {
@@ -327,4 +381,10 @@ def _answer(
         "reason": reason,
         "document": document,
         "busy": None,
+        "rotation": None if rotation is None else rotation.payload(),
+        "runner": "" if rotation is None else rotation.function,
+        "overlap": 0 if rotation is None else rotation.overlap,
+        "adopts": rotation is not None and rotation.adopt is not None,
+        "previous": None,
+        "retiring": False,
     }

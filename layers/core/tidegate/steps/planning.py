@@ -67,8 +67,8 @@ def propose_deploy(ports: Ports, request: DeployRequest) -> Proposal:
         plan = replace(plan, services=tuple(_as_it_runs(service) for service in plan.services))
         proposal = replace(proposal, busy=(), differences={})
     else:
-        bake = _watch(ports, "bake", view.settings.bake)
-        plan = replace(plan, bake=bake, guard=_watch(ports, "guard", view.settings.guard))
+        bake = watch(ports, "bake", view.settings.bake)
+        plan = replace(plan, bake=bake, guard=watch(ports, "guard", view.settings.guard))
     return replace(
         proposal,
         plan=plan,
@@ -100,7 +100,7 @@ def _approval(view: EnvironmentView) -> str | None:
     return wanted if isinstance(wanted, str) else wanted.by
 
 
-def _watch(ports: Ports, field: str, wanted: Bake | Guard | None) -> Watch | None:
+def watch(ports: Ports, field: str, wanted: Bake | Guard | None) -> Watch | None:
     """Alarms that ring already would undo the release at once; one that nobody made would never ring."""
     if wanted is None:
         return None
@@ -127,8 +127,7 @@ def propose_rollback(ports: Ports, request: RollbackRequest, lock: Lock | None =
     """
     ledger = Ledger(ports.store, ports.clock)
     view = environment_of(ports, request.system, request.environment)
-    standings = ledger.standings(request.system, request.environment)
-    standing = _rollback_target(ledger, request, standings, lock)
+    standing = _rollback_target(ledger, request, lock)
     refuse_step_back(ports, view, standing, force=request.force, field="to")
     release = _release(ledger, request.system, standing.release)
     facts = read_services(ports, view)
@@ -144,17 +143,19 @@ def propose_rollback(ports: Ports, request: RollbackRequest, lock: Lock | None =
     )
 
 
-def _rollback_target(
-    ledger: Ledger, request: RollbackRequest, standings: list[Standing], lock: Lock | None
-) -> Standing:
+def _rollback_target(ledger: Ledger, request: RollbackRequest, lock: Lock | None) -> Standing:
+    place = request.system, request.environment
+    # In this order: a deployment that succeeds between two of these looks is either unfinished or current here.
+    unfinished = None if lock is None else unfinished_deployment(ledger, lock)
+    current = ledger.current(*place)
+    standings = ledger.standings(*place)
     if request.to is not None:
         known = next((standing for standing in standings if standing.release == request.to), None)
         if known is not None:
             return known
         release = _release(ledger, request.system, request.to, field_name="to")
         return Standing(release.number, Verdict.SUCCEEDED, "", release.created_at)
-    current = ledger.current(request.system, request.environment)
-    if lock is not None and unfinished_deployment(ledger, lock) is not None:
+    if unfinished is not None and (current is None or current.deployment != unfinished.id):
         number = 0 if current is None else current.release
         before = next((standing for standing in standings if standing.release == number), None)
     else:

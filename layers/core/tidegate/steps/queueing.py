@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tidegate.domain.deployment import Deployment, Machine
+from tidegate.domain.deployment import Deployment, Machine, Phase
 from tidegate.domain.lock import Rank, outranked
 from tidegate.domain.outcome import Outcome
 from tidegate.ledger.handover import release
@@ -40,7 +40,8 @@ def supersede_waiting(ports: Ports, ledger: Ledger, rollback: Deployment) -> Non
     why = _with_reason(f"rollback {rollback.id} by {rollback.actor or 'somebody'}", rollback)
     for identity, _ in _waiting(ports, rollback):
         waiting = ledger.deployment(rollback.system, rollback.environment, identity)
-        if waiting is not None:
+        # A rotation brings no release: it waits until the rollback is over.
+        if waiting is not None and not waiting.rotation:
             withdraw(ports, waiting, superseded(waiting, why))
 
 
@@ -71,8 +72,11 @@ def _with_reason(said: str, rollback: Deployment) -> str:
 
 
 def can_be_aborted(deployment: Deployment) -> bool:
-    """A rollback that has begun is finished: half of it would be no state that anybody ran."""
-    return deployment.machine is Machine.DEPLOY or not deployment.fence
+    """A rollback that has begun is finished: half of it would be no state that anybody ran. A rotation that disables
+    the old credential goes forward only."""
+    if deployment.phase is Phase.RETIRING:
+        return False
+    return deployment.machine is not Machine.ROLLBACK or not deployment.fence
 
 
 def release_mess(ports: Ports, owner: Deployment) -> bool:

@@ -3,7 +3,7 @@
 `Conclude` ends a run that changed nothing (NoChange, Refused, Superseded); `Succeed` compares every service with the
 plan, looks at the alarms of the bake once more and makes the release current; `BeginCompensation` says what has to be
 undone, newest wave first; `Fail` looks whether the previous state is back and ends the run FailedClean or
-FailedDirty. Each may run twice: a run ends once.
+FailedDirty. Each may run twice: a run ends once. Those of rotations alone are in `steps.rotation_ending`.
 """
 
 from __future__ import annotations
@@ -37,11 +37,17 @@ from tidegate.steps.ending import (
 )
 from tidegate.steps.failing import begin_compensation, error_text, fail
 from tidegate.steps.resuming import alarm_report
+from tidegate.steps.rotation_ending import begin_restoring, begin_retire, begin_rotation, rotated
 
 # A transaction takes 100 writes. Older ones than these stay Succeeded; being later than what is current, they are
 # neither gone back to nor brought back by an event all the same.
 _LEFT_AT_MOST = 50
 NOT_RECORDED = "Drifted"
+_OF_ROTATIONS = {
+    "BeginRotation": begin_rotation,
+    "BeginRetire": begin_retire,
+    "BeginRestoring": begin_restoring,
+}
 
 
 def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
@@ -53,6 +59,10 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
         return _conclude(event, ports, ledger, deployment)
     if deployment is None:
         return _nothing_recorded(event)
+    if event["step"] in _OF_ROTATIONS:
+        return _OF_ROTATIONS[event["step"]](event, ports, deployment)
+    if event["step"] == "Rotated":
+        return rotated(event, ports, ledger, deployment)
     if event["step"] == "Succeed":
         return _succeed(ports, ledger, deployment, int(event["fence"]))
     if event["step"] == "BeginCompensation":
@@ -92,7 +102,7 @@ def _conclude(
             return fail(event, ports, ledger, deployment)
         count(ports, deployment)
     if first or unfinished(ports, deployment):
-        announce(ports, deployment, deployment.document().outcome.event)
+        announce(ports, deployment, deployment.event)
     leave(ports, deployment)
     return answer(deployment.document().to_json())
 

@@ -37,12 +37,22 @@ def propose_restart(ports: Ports, ledger: Ledger, view: EnvironmentView, restart
 
 
 def _as_it_is(fact: ServiceFacts, restart: Restart, changed_at: datetime) -> ServicePlan:
+    plan = as_it_runs(fact)
+    primary = fact.state.primary
+    stale = primary is not None and (not primary.created_at or parse_iso(primary.created_at) < changed_at)
+    if primary is None or not stale or not consumes(fact.running.content, restart.secret):
+        return plan
+    return replace(plan, changed=True, restarts=primary.id)
+
+
+def as_it_runs(fact: ServiceFacts) -> ServicePlan:
+    """The part of a service that stays as it is."""
     running = fact.running
     container = fact.container_of(running)
     image_uri = next(
         entry["image"] for entry in running.content["containerDefinitions"] if entry["name"] == container
     )
-    plan = ServicePlan(
+    return ServicePlan(
         key=fact.key,
         service=fact.state.name,
         wave=fact.wave,
@@ -55,8 +65,3 @@ def _as_it_is(fact: ServiceFacts, restart: Restart, changed_at: datetime) -> Ser
         target=running.arn,
         changed=False,
     )
-    primary = fact.state.primary
-    stale = primary is not None and (not primary.created_at or parse_iso(primary.created_at) < changed_at)
-    if primary is None or not stale or not consumes(running.content, restart.secret):
-        return plan
-    return replace(plan, changed=True, restarts=primary.id)

@@ -17,7 +17,9 @@ from tidegate.domain.intervention import Abort
 from tidegate.domain.migration import MigrationOutcome
 from tidegate.domain.plan import DEPLOYMENT_TAG, same_shape, shape
 from tidegate.domain.rollout import Direction, EcsDeployment, ServiceState, judge
+from tidegate.domain.rotation import RotationRun
 from tidegate.ledger.records import Ledger
+from tidegate.ledger.rotations import Rotations
 from tidegate.ledger.schemas import Schemas
 from tidegate.ports import Ports
 from tidegate.steps.baking import bake
@@ -207,14 +209,22 @@ class _Rolling:
         primary = state.primary
         if primary is None or primary.task_definition != target or primary.rollout_state == "FAILED":
             return None
-        if self._restarts and primary.id == self._plan.restarts:
+        if primary.id in self._replaced():
             return None
         return primary
 
-    @property
-    def _restarts(self) -> bool:
-        """Whether new tasks are wanted though the task definition stays."""
-        return self._direction is Direction.ROLL and self._plan.restarts is not None
+    def _replaced(self) -> frozenset[str]:
+        """ECS deployments in whose place new tasks are wanted though the task definition stays."""
+        if self._direction is Direction.ROLL:
+            return frozenset() if self._plan.restarts is None else frozenset({self._plan.restarts})
+        run_ = self._rotation()
+        return frozenset() if run_ is None else frozenset(run_.replaces.values())
+
+    def _rotation(self) -> RotationRun | None:
+        """What was done of the rotation that the rollout is a part of."""
+        if not self._deployment.rotation:
+            return None
+        return Rotations(self._ports.store, self._ports.clock).run_of(self._deployment.id)
 
     def _existing(self, arn: str) -> str:
         """A revision that can be run: an INACTIVE one is registered again from what ECS remembers of it."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from tidegate.domain.consumers import CURRENT, consumes
 from tidegate.domain.fields import EVENT_TRIGGER
+from tidegate.ledger.rotations import Rotations
 from tidegate.ports import Ports
 from tidegate.steps.releasing import restart
 from tidegate.steps.routing import Place, places
@@ -20,6 +21,8 @@ def secret_changed(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     secret, version = _secret(event, said), said.get("versionId")
     if said.get("labelUpdated") != CURRENT or secret is None or not isinstance(version, str) or not version:
         return {"did": "nothing", "why": "no current value has changed"}
+    if Rotations(ports.store, ports.clock).looked_after(version, str(event.get("time"))):
+        return {"did": "nothing", "why": "a rotation looks after its consumers"}
     started = [
         f"{place.system}/{place.environment}: {restart(ports, _input(place, event, said, secret, version), version)}"
         for place in _consumers(ports, secret)

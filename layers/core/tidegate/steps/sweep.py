@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from tidegate.domain.build import BuildOutcome
@@ -28,6 +29,8 @@ from tidegate.steps.ending import is_paged, note_page
 from tidegate.steps.guarding import look
 from tidegate.steps.queueing import release_mess
 from tidegate.steps.resuming import by_kind, resume
+from tidegate.steps.rotation_ending import attempted
+from tidegate.steps.rotations_due import look_at_rotations
 from tidegate.steps.stopping import aborted, stop
 
 # A deployment whose recoveries die as well needs a person.
@@ -42,9 +45,8 @@ class SweepError(TidegateError):
 
 
 def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
-    """The event says nothing; gives how much was `{"open", "resumed", "recovered",
-    "handed_over", "builds_ended"}`."""
-    del event
+    """The event says nothing, but `{"rotations": true}` by hand: look at them now. Gives how much was `{"open",
+    "resumed", "recovered", "handed_over", "builds_ended"}`."""
     ledger = Ledger(ports.store, ports.clock)
     items = ledger.open_items()
     sweep = _Sweep(ports, ledger)
@@ -55,6 +57,7 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     sweep.each("guard", _guards(items), sweep.guard)
     handed = sweep.each("lock", _of_type(items, "lock"), sweep.lock)
     handed += sweep.each("queue", _queues(items), sweep.queue)
+    sweep.each("rotations", [event.get("rotations") is True], partial(look_at_rotations, ports))
     if sweep.failures:
         raise SweepError("; ".join(sweep.failures))
     return {
@@ -202,11 +205,12 @@ class _Sweep:
 
     def _give_up(self, deployment: Deployment) -> int:
         reason = f"{MAX_RECOVERIES} attempts to finish or revert it ended without an outcome"
-        ended = self._ledger.end(deployment, Outcome.FAILED_DIRTY, reason)
+        tried = attempted(self._ports, deployment, Outcome.FAILED_DIRTY) if deployment.rotation else []
+        ended = self._ledger.end(deployment, Outcome.FAILED_DIRTY, reason, also=tried)
         if ended.outcome is not Outcome.FAILED_DIRTY:
             # Its execution recorded another end in the meantime.
             return 0
-        announce(self._ports, ended, Outcome.FAILED_DIRTY.event)
+        announce(self._ports, ended, ended.event)
         self._page(ended)
         return 1
 

@@ -21,6 +21,8 @@ from tidegate.ports import Ports
 # The longest time-out of a function of ours that may change something (template.yaml, Globals.Function.Timeout): one
 # that ran when its execution was stopped has ended after this.
 LONGEST_FUNCTION = timedelta(seconds=30)
+# The same of `rotate_secret`, which may move a secret's current value.
+LONGEST_ROTATION = timedelta(seconds=60)
 
 
 def take_over(
@@ -72,7 +74,8 @@ def _still_dangerous(
             _stop_waiting(ports, ledger, deployment, arn)
             longest = max(longest, timedelta(seconds=2))
         elif execution.stopped_at is not None:
-            longest = max(longest, execution.stopped_at + LONGEST_FUNCTION - now)
+            function = LONGEST_ROTATION if deployment.rotation and arn == owner else LONGEST_FUNCTION
+            longest = max(longest, execution.stopped_at + function - now)
     return max(0, -(-int(longest.total_seconds() * 1000) // 1000))
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 from tidegate.domain.build import touched
 from tidegate.domain.durations import parse_duration
 from tidegate.domain.errors import BadManifestError
+from tidegate.domain.manifest.fields import in_environment
 from tidegate.domain.manifest.parts import STRATEGIES
 from tidegate.domain.manifest.problems import Path, Problem, one_of, shown, suggestion
 
@@ -30,6 +31,7 @@ def broken_rules(data: object) -> list[Problem]:
         *_database(manifest),
         *_migrations(manifest),
         *_secrets(manifest),
+        *_same_secrets(manifest),
         *_empty_windows(manifest),
         *_order_of_environments(manifest),
     ]
@@ -268,7 +270,10 @@ def _secrets(manifest: Mapping[str, Any]) -> Iterator[Problem]:
                 '"admin" is missing: neither of two alternating users may change the other\'s password',
                 "add the name of the secret of a user that may",
             )
-        if secret.get("admin") == name:
+        admin = secret.get("admin")
+        if isinstance(admin, str) and any(
+            in_environment(admin, place) == in_environment(name, place) for place in _places(manifest)
+        ):
             yield Problem((*path, "admin"), '"admin" is the secret itself', "name the secret of another user")
         every, overlap = _duration(secret.get("every")), _duration(secret.get("overlap", "30s"))
         if every is not None and overlap is not None and every <= overlap:
@@ -277,6 +282,32 @@ def _secrets(manifest: Mapping[str, Any]) -> Iterator[Problem]:
                 '"every" is not longer than "overlap": the next rotation would come before the last one is over',
                 "make it longer, for example 30d",
             )
+        elif every is not None and every % timedelta(minutes=1):
+            yield Problem(
+                (*path, "every"), '"every" is not a whole number of minutes', "write it as 90m, 12h or 30d"
+            )
+
+
+def _same_secrets(manifest: Mapping[str, Any]) -> Iterator[Problem]:
+    """Two names that `{environment}` makes one. One problem a name is enough."""
+    reported: set[str] = set()
+    for place in _places(manifest):
+        first: dict[str, str] = {}
+        for name in _mapping(manifest.get("secrets")):
+            other = first.setdefault(in_environment(name, place), name)
+            if other == name or name in reported:
+                continue
+            reported.add(name)
+            yield Problem(
+                ("secrets", name),
+                f"{shown(name)} and {shown(other)} are one secret in the environment {shown(place)}",
+                "keep one of them",
+            )
+
+
+def _places(manifest: Mapping[str, Any]) -> list[str]:
+    """The environments' names, as far as they are text."""
+    return [name for name in _mapping(manifest.get("environments")) if isinstance(name, str)]
 
 
 def _secret_users(path: Path, secret: Mapping[str, Any], strategy: str) -> Iterator[Problem]:

@@ -123,31 +123,38 @@ DatabaseIdentifier = Annotated[
     ),
 ]
 
-# Secrets Manager API reference, CreateSecret Name.
-SecretName = Annotated[
+ENVIRONMENT: Final = "{environment}"
+
+
+def in_environment(template: str, environment: str) -> str:
+    """The name of a secret, as an environment has it."""
+    return template.replace(ENVIRONMENT, environment)
+
+
+# Secrets Manager API reference, CreateSecret Name; in it `{environment}` stands for the environment's name.
+SecretTemplate = Annotated[
     str,
     Matches(
-        r"[A-Za-z0-9/_+=.@-]+",
+        r"([A-Za-z0-9/_+=.@-]|\{environment\})+",
         "a Secrets Manager name",
-        "use letters, digits and /_+=.@-, 512 characters at most; the name, not the ARN",
+        "use letters, digits and /_+=.@-, and {environment} for the environment's name, 512 characters at most;"
+        " the name, not the ARN",
         512,
     ),
 ]
 
-ENVIRONMENT: Final = "{environment}"
-
-
-def _secret_template(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9/_+=.@-]+", value.replace(ENVIRONMENT, "e")) or len(value) > 512:
-        refuse(
-            f"is not a Secrets Manager name: {shown(value)}",
-            "use letters, digits and /_+=.@-, and {environment} for the environment's name; the name, not the ARN",
-        )
-    return value
-
-
-# A Secrets Manager name, in which `{environment}` stands for the environment's.
-SecretTemplate = Annotated[str, AfterValidator(_secret_template)]
+# RDS calls the secrets that it manages itself `rds!cluster-…` and `rds!db-…` (RDS user guide, "Password management with
+# Amazon RDS and AWS Secrets Manager").
+AdminTemplate = Annotated[
+    str,
+    Matches(
+        r"([A-Za-z0-9/_+=.@!-]|\{environment\})+",
+        "a Secrets Manager name",
+        "use letters, digits and /_+=.@-!, and {environment} for the environment's name, 512 characters at most;"
+        " the name, not the ARN",
+        512,
+    ),
+]
 
 # CloudFormation API reference, StackName.
 StackName = Annotated[

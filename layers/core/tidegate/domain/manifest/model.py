@@ -11,7 +11,14 @@ from pydantic import Field
 
 from tidegate.domain.errors import NotFoundError
 from tidegate.domain.manifest.environment import Environment
-from tidegate.domain.manifest.fields import EnvironmentName, ImageKey, SecretName, ServiceKey, SystemName
+from tidegate.domain.manifest.fields import (
+    EnvironmentName,
+    ImageKey,
+    SecretTemplate,
+    ServiceKey,
+    SystemName,
+    in_environment,
+)
 from tidegate.domain.manifest.parts import (
     Database,
     Image,
@@ -44,7 +51,8 @@ class ResolvedService:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentView:
-    """What the manifest says about one environment. `services` are in the order they roll: by wave, then by key."""
+    """What the manifest says about one environment. `services` are in the order they roll: by wave, then by key;
+    `secrets`, and their admins, have their names there."""
 
     system: str
     name: str
@@ -68,6 +76,12 @@ class EnvironmentView:
         return tuple(
             tuple(wave) for _, wave in groupby(self.services.values(), key=lambda service: service.wave)
         )
+
+
+def _secret(secret: Secret, environment: str) -> Secret:
+    if secret.admin is None:
+        return secret
+    return secret.model_copy(update={"admin": in_environment(secret.admin, environment)})
 
 
 class Manifest(Part):
@@ -96,11 +110,17 @@ class Manifest(Part):
         description="How the database's schema is changed, before the services roll.",
         examples=[{"runner": "task", "service": "api", "command": ["litestar", "database", "upgrade"]}],
     )
-    secrets: Mapping[SecretName, Secret] = Field(
+    secrets: Mapping[SecretTemplate, Secret] = Field(
         default_factory=dict,
-        description="Secrets that are rotated, by their name in Secrets Manager.",
+        description="Secrets that are rotated, by their name in Secrets Manager, in which {environment} stands for the"
+        " environment.",
         examples=[
-            {"arive/production/database": {"kind": "postgres", "admin": "arive/production/database-admin"}}
+            {
+                "arive/{environment}/database": {
+                    "kind": "postgres",
+                    "admin": "arive/{environment}/database-admin",
+                }
+            }
         ],
     )
     environments: Mapping[EnvironmentName, Environment] = Field(
@@ -143,7 +163,12 @@ class Manifest(Part):
             services={service.key: service for service in resolved},
             database=self.database,
             migrations=self.migrations,
-            secrets=dict(sorted(self.secrets.items())),
+            secrets=dict(
+                sorted(
+                    ((in_environment(key, name), _secret(one, name)) for key, one in self.secrets.items()),
+                    key=lambda named: named[0],
+                )
+            ),
         )
 
     def _resolve(self, key: str, service: Service, settings: Environment) -> ResolvedService:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, Strict
 
 from tidegate.domain.manifest.fields import (
     AbsolutePath,
+    AdminTemplate,
     BodyText,
     CommandLine,
     ContainerName,
@@ -28,7 +29,6 @@ from tidegate.domain.manifest.fields import (
     ProjectName,
     RelativePath,
     RepositoryName,
-    SecretName,
     SecretTemplate,
     ServiceKey,
     TagTemplate,
@@ -305,21 +305,25 @@ class Secret(Part):
 
     noun: ClassVar[str] = "a secret"
 
-    kind: SecretKind = Field(description="What the secret opens.", examples=["postgres"])
+    kind: SecretKind = Field(
+        description="What the secret opens; redis is not supported yet.", examples=["postgres"]
+    )
     strategy: RotationStrategy = Field(
         default_factory=_default_strategy,
         description="alternating: two users in turn (postgres, mysql); dual-password: one user, two passwords (mysql);"
         " two-step (redis); regenerate (token). Default: the first that fits the kind, dual-password for mysql.",
         examples=["alternating"],
     )
-    admin: SecretName | None = Field(
+    admin: AdminTemplate | None = Field(
         default=None,
-        description="Secret of a user that may change the others' passwords; needed by alternating.",
+        description="Secret of a user that may change the others' passwords; {environment} stands for the environment."
+        " Needed by alternating.",
         examples=["arive/production/database-admin"],
     )
     users: Annotated[tuple[DatabaseUser, ...], AsTuple] = Field(
         default=(),
-        description="The two users that alternate; default: the current user name and the same with _clone.",
+        description="The two users that alternate; default: the current user name and the same with _clone, as it is"
+        " when the secret is rotated.",
         examples=[["arive_a", "arive_b"]],
     )
     format: Annotated[
@@ -328,7 +332,7 @@ class Secret(Part):
     ] = Field(
         default="json",
         description="json: Secrets Manager's usual JSON; a mapping: a connection string under one key; plain: the bare"
-        " value, which cannot be rotated before it is adopted.",
+        " value, which is refused: it cannot be rotated before it is adopted.",
         examples=["json", {"key": "connection_string", "style": "url"}],
     )
     tls: Literal["verify-full", "off"] = Field(
@@ -343,6 +347,6 @@ class Secret(Part):
     )
     every: Interval | None = Field(
         default=None,
-        description="How often it is rotated; default: only when somebody asks.",
+        description="How often it is rotated, in whole minutes; default: only when somebody asks.",
         examples=["30d"],
     )

@@ -9,7 +9,7 @@ from tidegate.domain.manifest.json_like import name_of
 from tidegate.domain.manifest.model import Manifest
 from tidegate.domain.manifest.problems import ManifestError, Path, Problem
 from tidegate.domain.manifest.reading import parse_manifest
-from tidegate.domain.supported import NOT_BUILT
+from tidegate.domain.supported import NOT_BUILT, REFUSED_VALUES
 
 
 def load_manifest(data: object) -> Manifest:
@@ -20,12 +20,18 @@ def load_manifest(data: object) -> Manifest:
 
 
 def require_supported(manifest: Manifest) -> None:
-    """ManifestError naming each field whose feature is not built yet."""
+    """ManifestError naming each field whose feature, or whose value, is not built yet."""
     given = manifest.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     problems = [
         Problem(path, f"{name_of(path)} is not supported yet", "remove it for now")
         for pattern in NOT_BUILT
         for path in _places(given, pattern)
+    ]
+    problems += [
+        Problem(path, f"{name_of(path)} {refused.said}", refused.hint)
+        for refused in REFUSED_VALUES
+        for path in _places(given, refused.path)
+        if _at(given, path) == refused.value
     ]
     if problems:
         raise ManifestError(problems)
@@ -39,3 +45,9 @@ def _places(given: object, pattern: tuple[str, ...], path: Path = ()) -> Iterato
     for key in mapping if pattern[0] == "*" else (pattern[0],):
         if key in mapping:
             yield from _places(mapping[key], pattern[1:], (*path, key))
+
+
+def _at(given: object, path: Path) -> object:
+    for key in path:
+        given = given[key] if isinstance(given, dict) else None
+    return given
