@@ -16,8 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 from tidegate.adapters.clients import Clients
+from tidegate.adapters.database_network import RDS_AUTHORITIES
 from tidegate.adapters.postgres import PostgresDatabases
-from tidegate.adapters.postgres_connection import RDS_AUTHORITIES
 from tidegate.domain.errors import OutsideError, TransientError
 from tidegate.domain.sql_migration import OTHER_ENGINE
 from tidegate.runtime.composition import compose
@@ -139,7 +139,7 @@ def test_a_server_that_says_nothing_is_given_up(
     silent: int, tls: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Guards the time-out of the socket while it connects."""
-    monkeypatch.setattr("tidegate.adapters.postgres_connection.TRY_SECONDS", 0.2)
+    monkeypatch.setattr("tidegate.adapters.database_network.TRY_SECONDS", 0.2)
     with pytest.raises(TransientError, match=r"^the database cannot be reached: no answer within 0\.2 s$"):
         databases(SECRET | {"port": silent}).connect("shop/database", tls, "tests", 0)
 

@@ -7,13 +7,20 @@ an error that comes before the session stands. Error numbers: MySQL's and MariaD
 
 from __future__ import annotations
 
-import socket
 import ssl
 import struct
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from tidegate.adapters.database_network import (
+    ANSWER_SECONDS,
+    OTHER_NAME,
+    RDS_AUTHORITIES,
+    TRY_SECONDS,
+    NotReadyError,
+    connected,
+    reason_of,
+)
 from tidegate.domain.credentials import Credential
 from tidegate.domain.errors import OutsideError, TransientError
 from tidegate.domain.sql_migration import VERIFY_FULL
@@ -21,11 +28,6 @@ from tidegate.ports import SqlError, WrongPasswordError
 
 if TYPE_CHECKING:
     from pymysql.connections import Connection
-
-TRY_SECONDS: Final = 10.0
-# An invocation of Lambda ends after 900 s: a server that says nothing for this long is not going to be heard.
-ANSWER_SECONDS: Final = 870.0
-RDS_AUTHORITIES: Final = Path(__file__).with_name("rds-ca-bundle.pem")
 
 # Access denied; the account is locked (MySQL, MariaDB) or blocked after too many of those (MariaDB, MySQL); the
 # password has expired (told at the login, or at the first statement).
@@ -45,15 +47,7 @@ _SUMMED_UP = 1396
 _REFUSED = ("mysql_clear_password", "dialog", "mysql_old_password", "client_ed25519")
 # Without TLS it asks for the server's public key at once.
 _RSA = "sha256_password"
-# OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH, whose text shows the address.
-_OTHER_NAME = frozenset({62, 64})
-# Beside SO_KEEPALIVE, in seconds: a NAT gateway forgets a silent connection after 350.
-_KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 _TLS_HINT = "let it offer TLS, or say `tls: off` where nobody can listen on the way to it"
-
-
-class NotReadyError(Exception):
-    """The text says what was seen, without an address."""
 
 
 class MysqlSession:
@@ -145,7 +139,7 @@ def _connected(credential: Credential, tls: str) -> Connection:
     from pymysql.err import Error  # noqa: PLC0415
 
     context = _context(credential.ca) if tls == VERIFY_FULL else None
-    opened = _socket(credential)
+    opened = connected(credential)
     try:
         connection = Connection(
             host=credential.host,
@@ -189,7 +183,7 @@ class _Context(ssl.SSLContext):
         try:
             opened = super().wrap_socket(*arguments, **more)
         except ssl.SSLCertVerificationError as error:
-            told = "it is for another host" if error.verify_code in _OTHER_NAME else error.verify_message
+            told = "it is for another host" if error.verify_code in OTHER_NAME else error.verify_message
             raise OutsideError(
                 f"the database's certificate is not trusted: {told}",
                 field="tls",
@@ -246,25 +240,13 @@ def _context(ca: str | None) -> _Context:
     return context
 
 
-def _socket(credential: Credential) -> socket.socket:
-    try:
-        opened = socket.create_connection((credential.host, credential.port), TRY_SECONDS)
-    except (OSError, UnicodeError) as error:
-        raise NotReadyError(_network(error)) from None
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in _KEEPALIVE.items():
-        if hasattr(socket, option):  # macOS names some of them otherwise
-            opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-    return opened
-
-
 def _refused(error: Exception, *, proven: bool) -> Exception:
     code = _code(error)
     if code == _NO_TLS:
         return OutsideError("the database offers no TLS", field="tls", hint=_TLS_HINT)
     if not _of_server(code):
         cause = getattr(error, "original_exception", None)
-        return NotReadyError(_network(cause) if cause else "it closed the connection")
+        return NotReadyError(reason_of(cause, "it broke off") if cause else "it closed the connection")
     if code in _BLOCKED:
         return OutsideError(
             f"the database lets nobody in from here ({code})",
@@ -287,23 +269,6 @@ def _refused(error: Exception, *, proven: bool) -> Exception:
 
 def _lost() -> TransientError:
     return TransientError("the connection to the database was lost")
-
-
-def _network(error: Exception) -> str:
-    """Never the error's own text: the driver and the resolver put the address into it."""
-    match error:
-        case TimeoutError():
-            return f"no answer within {TRY_SECONDS:g} s"
-        case socket.gaierror() | UnicodeError():
-            return "its name cannot be resolved"
-        case ConnectionRefusedError():
-            return "connection refused"
-        case ConnectionError():
-            return "it closed the connection"
-        case OSError():
-            return error.strerror or "the network failed"
-        case _:
-            return "it broke off"
 
 
 def _code(error: Exception) -> int:

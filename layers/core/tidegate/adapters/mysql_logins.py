@@ -13,7 +13,8 @@ from hashlib import sha1, sha256
 from itertools import groupby
 from typing import Any, Final
 
-from tidegate.adapters.mysql_connection import MysqlSession, NotReadyError
+from tidegate.adapters.database_network import NotReadyError
+from tidegate.adapters.mysql_connection import MysqlSession
 from tidegate.adapters.mysql_grants import (
     DEFAULT_ROLE,
     ROLE,

@@ -10,9 +10,16 @@ import struct
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from tidegate.adapters.database_network import (
+    ANSWER_SECONDS,
+    OTHER_NAME,
+    RDS_AUTHORITIES,
+    NotReadyError,
+    connected,
+    reason_of,
+)
 from tidegate.domain.credentials import Credential
 from tidegate.domain.errors import OutsideError, TransientError
 from tidegate.domain.sql_migration import VERIFY_FULL
@@ -21,25 +28,13 @@ from tidegate.ports import SqlError, WrongPasswordError
 if TYPE_CHECKING:
     from pg8000.native import Connection
 
-TRY_SECONDS: Final = 10.0
 PAUSE_SECONDS: Final = 2.0
-# An invocation of Lambda ends after 900 s: a server that says nothing for this long is not going to be heard.
-ANSWER_SECONDS: Final = 870.0
-RDS_AUTHORITIES: Final = Path(__file__).with_name("rds-ca-bundle.pem")
 
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)  # PostgreSQL, "Message Formats": SSLRequest
 # SQLSTATEs (PostgreSQL, appendix A) of a server that is not ready: starting or stopping, out of connections or of
 # memory, the connection failed.
 _NOT_READY = ("57P", "53", "08")
 _WRONG_CREDENTIAL = frozenset({"28P01", "28000"})
-# OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH, whose text shows the address.
-_OTHER_NAME = frozenset({62, 64})
-# Beside SO_KEEPALIVE, in seconds: a NAT gateway forgets a silent connection after 350.
-_KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
-
-
-class _NotReadyError(Exception):
-    """The text says what was seen, without an address."""
 
 
 class Connecting:
@@ -62,7 +57,7 @@ class Connecting:
         while True:
             try:
                 return PostgresSession(_connection(credential, tls, application, self._part))
-            except _NotReadyError as error:
+            except NotReadyError as error:
                 if self.now() + PAUSE_SECONDS > until:
                     raise TransientError(f"the database cannot be reached: {error}") from None
                 self._wait(PAUSE_SECONDS)
@@ -113,7 +108,7 @@ def _connection(credential: Credential, tls: str, application: str, part: str) -
     from scramp import ScramException  # noqa: PLC0415
 
     context = _context(credential.ca, part) if tls == VERIFY_FULL else None
-    opened = _socket(credential)
+    opened = connected(credential)
     try:
         if context is not None:
             opened = _secured(opened, context, credential.host, part)
@@ -136,23 +131,11 @@ def _connection(credential: Credential, tls: str, application: str, part: str) -
         raise _not_proved(credential, part) from None
     except (InterfaceError, OSError, ValueError, struct.error, KeyError) as error:
         opened.close()
-        raise _NotReadyError(_network(error)) from None
+        raise NotReadyError(_network(error)) from None
     except BaseException:
         opened.close()
         raise
     return connection
-
-
-def _socket(credential: Credential) -> socket.socket:
-    try:
-        opened = socket.create_connection((credential.host, credential.port), TRY_SECONDS)
-    except (OSError, UnicodeError) as error:
-        raise _NotReadyError(_network(error)) from None
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in _KEEPALIVE.items():
-        if hasattr(socket, option):  # macOS names some of them otherwise
-            opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
-    return opened
 
 
 def _secured(opened: socket.socket, context: ssl.SSLContext, host: str, part: str) -> ssl.SSLSocket:
@@ -166,11 +149,11 @@ def _secured(opened: socket.socket, context: ssl.SSLContext, host: str, part: st
             hint="let it offer TLS, or say `tls: off` where nobody can listen on the way to it",
         )
     if answer != b"S":
-        raise _NotReadyError("it closed the connection")
+        raise NotReadyError("it closed the connection")
     try:
         return context.wrap_socket(opened, server_hostname=host)
     except ssl.SSLCertVerificationError as error:
-        told = "it is for another host" if error.verify_code in _OTHER_NAME else error.verify_message
+        told = "it is for another host" if error.verify_code in OTHER_NAME else error.verify_message
         raise OutsideError(
             f"the database's certificate is not trusted: {told}",
             field=f"{part}.tls",
@@ -178,7 +161,7 @@ def _secured(opened: socket.socket, context: ssl.SSLContext, host: str, part: st
             "key `ca` of the secret",
         ) from None
     except ssl.SSLEOFError:
-        raise _NotReadyError("it closed the connection") from None
+        raise NotReadyError("it closed the connection") from None
     except ssl.SSLError as error:
         raise OutsideError(
             f"TLS with the database failed: {error.reason or 'no reason given'}", field=f"{part}.tls"
@@ -203,7 +186,7 @@ def _refused(code: str, credential: Credential, part: str) -> Exception:
     if code in _WRONG_CREDENTIAL:
         return _not_proved(credential, part)
     if code.startswith(_NOT_READY):
-        return _NotReadyError(f"it is not ready ({code})")
+        return NotReadyError(f"it is not ready ({code})")
     if code == "3D000":
         return _unusable("its key dbname names a database that does not exist", part)
     return OutsideError(f"the database refuses the connection ({code})", field=f"{part}.secret")
@@ -225,21 +208,9 @@ def _not_proved(credential: Credential, part: str) -> Exception:
 
 
 def _network(error: Exception) -> str:
-    """Never the error's own text: pg8000 and the resolver put the address into it."""
+    """pg8000 wraps what the network says."""
     cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
-    match cause:
-        case TimeoutError():
-            return f"no answer within {TRY_SECONDS:g} s"
-        case socket.gaierror() | UnicodeError():
-            return "its name cannot be resolved"
-        case ConnectionRefusedError():
-            return "connection refused"
-        case ConnectionError():
-            return "it closed the connection"
-        case OSError():
-            return cause.strerror or "the network failed"
-        case _:
-            return "it broke off, or what answers is no PostgreSQL"
+    return reason_of(cause, "it broke off, or what answers is no PostgreSQL")
 
 
 def _said(error: Exception) -> Mapping[str, str]:
