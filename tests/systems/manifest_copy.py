@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
         if "--check" not in arguments:
             path.write_text(after, encoding="utf-8")
     for name in stale:
-        print(f"{name}: {'out of date' if '--check' in arguments else 'written'}")
+        sys.stdout.write(f"{name}: {'out of date' if '--check' in arguments else 'written'}\n")
     return 1 if stale and "--check" in arguments else 0
 
 
