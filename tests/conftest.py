@@ -1,9 +1,12 @@
 """For all tests."""
 
 import signal
+from pathlib import Path
 
+import pytest
+
+from tests.support import docker_engine
 from tests.support.docker_engine import (  # noqa: F401 -- hooks of pytest
-    pytest_collection_modifyitems,
     pytest_sessionfinish,
     pytest_sessionstart,
     pytest_terminal_summary,
@@ -14,3 +17,18 @@ from tests.support.docker_engine import (  # noqa: F401 -- hooks of pytest
 # starts and interrupts; a handler, unlike that, is not inherited.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+_TESTS = Path(__file__).parent
+# Two workers take whole files, in this order: a long one that came last would be waited for by the other worker.
+_SLOW_FIRST = ("docker", "faults", "e2e", "databases", "integration", "recipes", "machines")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    docker_engine.pytest_collection_modifyitems(config, items)
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    folder = item.path.relative_to(_TESTS).parts[0]
+    return _SLOW_FIRST.index(folder) if folder in _SLOW_FIRST else len(_SLOW_FIRST)
