@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 REQUIREMENTS := $(VENV)/.requirements
 INSTALLED := $(VENV)/.installed
+CHECKOV := .checkov
+TEMPLATES = template.yaml $(wildcard infrastructure/*.yaml systems/*/template.yaml)
 export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help setup demo test unit check iam lock clean
@@ -31,7 +33,14 @@ lock: ## pin the requirements again (needs uv)
 	export UV_CUSTOM_COMPILE_COMMAND="make lock"; \
 	compile="uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --no-strip-extras --universal --python-version 3.11"; \
 	$$compile requirements/dev.in -o requirements/dev.txt && \
+	$$compile requirements/checkov.in -o requirements/checkov.txt && \
 	$$compile requirements/runtime.in -c requirements/dev.txt -o layers/core/requirements.txt
+
+$(CHECKOV)/.installed: requirements/checkov.txt
+	@echo "installing checkov into $(CHECKOV): half a minute, once"
+	@$(PYTHON) -m venv --clear $(CHECKOV)
+	@$(CHECKOV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $<
+	@touch $@
 
 demo: setup ## the main job, in the embedded cloud, in two minutes
 	$(BIN)/tidegate demo
@@ -42,12 +51,13 @@ test: setup ## every test, two side by side: half of their time is waiting
 unit: setup ## the tests that need nothing but Python, in seconds
 	$(BIN)/pytest tests/unit -q
 
-check: setup ## ruff, types, import contracts, cfn-lint, sam validate
+check: setup $(CHECKOV)/.installed ## ruff, types, import contracts, cfn-lint, checkov, sam validate
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/cfn-lint template.yaml infrastructure/*.yaml
+	$(BIN)/cfn-lint $(TEMPLATES)
+	$(CHECKOV)/bin/checkov --config-file .checkov.yaml $(addprefix --file ,$(TEMPLATES))
 	$(BIN)/sam validate --lint --region us-east-1
 	$(BIN)/sam validate --lint --region us-east-1 --template infrastructure/runner.yaml
 
@@ -56,4 +66,4 @@ iam: setup ## takes away each permission in turn: does a scenario break? (slow)
 
 clean: ## stop the embedded cloud, forget what was built
 	-[ ! -x $(BIN)/tidegate ] || $(BIN)/tidegate local down
-	rm -rf .aws-sam .tidegate .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .aws-sam .checkov .tidegate .mypy_cache .ruff_cache .pytest_cache .hypothesis
