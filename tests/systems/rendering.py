@@ -172,7 +172,10 @@ class Stack:
                 raise RenderError(
                     f"{where}parameter {key} is a {type(value).__name__}; nested stacks take texts"
                 )
-            values[key] = _parameter(f"{where}{key}", parameter, _text(value))
+            value = _text(value)
+            if parameter["Type"].startswith("AWS::SSM::Parameter::Value"):
+                value = f"{{{{resolve:ssm:{value}}}}}"  # the same, written the other way
+            values[key] = _parameter(f"{where}{key}", parameter, value)
         stack = cls(template, file.parent, values, pseudo, path)
         stack._check_rules(where)
         return stack
