@@ -1,4 +1,4 @@
-"""Puts each system's tidegate.yaml into its template: `python -m tests.systems.manifest_copy [--check]`.
+"""Puts each system's tidegate.yaml into its template: `python -m tests.systems.manifest_copy [--check] [SYSTEM…]`.
 
 The stack registers the system: its parameter `/tidegate/<system>/<environment>` holds the manifest as `tidegate apply`
 would write it (compact JSON, what has its default left out: 8 KB are all that a parameter takes). CloudFormation cannot
@@ -45,8 +45,11 @@ def with_copy(template: str, manifest: Manifest) -> str:
 
 
 def main(arguments: list[str]) -> int:
+    named = [argument for argument in arguments if argument != "--check"]
     stale = []
     for folder in systems():
+        if named and folder.name not in named:
+            continue
         path = folder / "template.yaml"
         before = path.read_text(encoding="utf-8")
         after = with_copy(before, load_manifest_file(str(folder / "tidegate.yaml")))
