@@ -12,15 +12,16 @@ ANSWER_SECONDS = 0.5
 
 
 class Cache:
-    """`url` as redis-py reads it: `redis://` or `rediss://` (TLS), empty for no cache."""
+    """`url` as redis-py reads it: `redis://` or `rediss://` (TLS), empty for no cache; the password may stand beside."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, password: str = "") -> None:
         self._redis = (
             redis.Redis.from_url(
                 url,
                 socket_timeout=ANSWER_SECONDS,
                 socket_connect_timeout=ANSWER_SECONDS,
                 decode_responses=True,
+                **({"password": password} if password else {}),
             )
             if url
             else None

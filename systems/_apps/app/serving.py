@@ -29,7 +29,7 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._cache = Cache(settings.redis)
+        self._cache = Cache(settings.redis, settings.redis_password)
 
     def answer(self, method: str, path: str, body: bytes) -> Answer:
         known = {"service": self._settings.service, "version": self._settings.version}

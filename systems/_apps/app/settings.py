@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-VERSION_FILE = Path(__file__).resolve().parents[1] / "version"
+FOLDER = Path(__file__).resolve().parents[1]
+"""Where the files `version` and `name` are: what an image is, it says itself."""
 # The first that is set; a secret as JSON, a URL or a connection string of Npgsql, whatever the name.
 DATABASE = ("DATABASE", "DATABASE_URL", "DATABASE_SECRET", "ConnectionStrings__PostgreSQL")
 REDIS = ("REDIS_URL", "REDIS", "ConnectionStrings__Redis")
@@ -21,12 +22,19 @@ PARTS = {
     "username": ("DATABASE_USER", "DB_USER", "PGUSER"),
     "password": ("DATABASE_PASSWORD", "DB_PASSWORD", "PGPASSWORD"),
     "dbname": ("DATABASE_NAME", "DB_NAME", "PGDATABASE"),
-    "ca": ("DATABASE_CA",),
-    "tls": ("DATABASE_TLS",),
+    "ca": ("DATABASE_CA", "PGSSLROOTCERT"),
+    "tls": ("DATABASE_TLS", "PGSSLMODE"),
 }
 PORTS = {"postgres": 5432, "mysql": 3306}
-# What libpq, PyMySQL and Npgsql call it; everything else verifies.
-_TLS = {"disable": "off", "off": "off", "require": "unverified", "unverified": "unverified"}
+# What libpq, PyMySQL and Npgsql call it; every other word verifies.
+_TLS = {
+    "disable": "off",
+    "off": "off",
+    "allow": "unverified",
+    "prefer": "unverified",
+    "require": "unverified",
+    "unverified": "unverified",
+}
 _NPGSQL = {
     "host": "host",
     "server": "host",
@@ -37,6 +45,7 @@ _NPGSQL = {
     "password": "password",
     "ssl mode": "tls",
     "sslmode": "tls",
+    "root certificate": "ca",
 }
 
 
@@ -69,6 +78,7 @@ class Settings:
     health: str = "/health"
     database: Credential | None = None
     redis: str = field(default="", repr=False)
+    redis_password: str = field(default="", repr=False)
     migrations: Path = Path("/migrations")
     lock_seconds: int = 5
     statement_seconds: int = 600
@@ -77,12 +87,13 @@ class Settings:
 def read(environ: Mapping[str, str]) -> Settings:
     """Raises `SettingsError`."""
     return Settings(
-        service=environ.get("SERVICE", "app"),
-        version=VERSION_FILE.read_text().strip() if VERSION_FILE.exists() else "0",
+        service=environ.get("SERVICE") or _said("name", "app"),
+        version=_said("version", "0"),
         port=_number("PORT", environ.get("PORT", "8000")),
         health=environ.get("HEALTH_PATH", "/health"),
         database=_database(environ),
         redis=_first(environ, REDIS),
+        redis_password=environ.get("REDIS_PASSWORD", ""),
         migrations=Path(environ.get("MIGRATIONS", "/migrations")),
         lock_seconds=_number("TIDEGATE_LOCK_TIMEOUT", environ.get("TIDEGATE_LOCK_TIMEOUT", "5")),
         statement_seconds=_number(
@@ -105,7 +116,9 @@ def _database(environ: Mapping[str, str]) -> Credential | None:
     lacking = [key for key in ("host", "username", "password") if not said.get(key)]
     if lacking:
         raise SettingsError(f"{name} has no {', '.join(lacking)}")
-    engine = _engine(said.get("engine", ""), said.get("port", ""))
+    engine, ca = _engine(said.get("engine", ""), said.get("port", "")), _pem(said.get("ca", ""))
+    # Nobody can be verified without an authority that is known: those of RDS are in no system's list.
+    tls = said.get("tls", "").lower() or ("verify" if ca else "unverified")
     return Credential(
         engine=engine,
         host=said["host"],
@@ -113,8 +126,8 @@ def _database(environ: Mapping[str, str]) -> Credential | None:
         username=said["username"],
         password=said["password"],
         dbname=said.get("dbname") or said["username"],
-        tls=_TLS.get(said.get("tls", "").lower(), "verify"),
-        ca=_pem(said.get("ca", "")),
+        tls=_TLS.get(tls, "verify"),
+        ca=ca,
     )
 
 
@@ -185,6 +198,11 @@ def _pem(text: str) -> str:
         return Path(text).read_text()
     except OSError as error:
         raise SettingsError(f"DATABASE_CA: {text} cannot be read") from error
+
+
+def _said(file: str, otherwise: str) -> str:
+    path = FOLDER / file
+    return path.read_text().strip() if path.exists() else otherwise
 
 
 def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> str:

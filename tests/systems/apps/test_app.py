@@ -167,7 +167,8 @@ def test_what_is_added_is_listed_and_done(database: Database, tmp_path: Path) ->
 def test_the_health_check_needs_no_database(tmp_path: Path) -> None:
     app = App.copy(tmp_path / "app", {})
     app.write("version", "2.1.0\n")
-    with app.serving(HEALTH_PATH="/api/v1/health", SERVICE="backend") as client:
+    app.write("name", "backend\n")
+    with app.serving(HEALTH_PATH="/api/v1/health") as client:
         known = {"service": "backend", "version": "2.1.0"}
         assert client.ask("/api/v1/health?now") == (200, {**known, "status": "ok"})
         assert client.ask("/") == (200, {**known, "path": "/"})
