@@ -158,6 +158,7 @@ def manifests(draw: st.DrawFn) -> dict[str, Any]:
                 st.from_regex(r"[A-Za-z0-9/_+=.@-]{1,20}", fullmatch=True), secret, max_size=2
             ),
             database=st.sampled_from([{"cluster": "a"}, {"instance": "b"}]),
+            residency=st.just(list(REGIONS)),
         )
     )
 

@@ -247,6 +247,17 @@ ROWS: list[Row] = [
     ),
     (("secrets", "a b"), {"kind": "token"}, 'secrets."a b"', "is not a Secrets Manager name", "not the ARN"),
     (("database", "cluster"), "a--b", "database.cluster", "is not an RDS identifier", "single hyphens"),
+    # Residency
+    (
+        ("residency",),
+        ["eu-west-2"],
+        "environments.production.region",
+        '"region" is outside the system\'s residency: "us-east-1"',
+        "use eu-west-2, or let residency name",
+    ),
+    (("residency",), ["eu-west-22"], "residency[0]", "is not a region that AWS has", '"eu-west-2"'),
+    (("residency",), [], "residency", "must not be empty", "at least one"),
+    (("residency",), "eu-west-2", "residency", "must be a list", "[eu-west-2]"),
     # Images
     (
         ("images", "app", "repository"),
@@ -759,6 +770,23 @@ def test_is_refused(where: tuple[str | int, ...], value: object, field: str, mes
     assert field in found
     assert message in found[field].message
     assert hint in found[field].hint
+
+
+def test_residency_is_about_the_environments_outside_of_it() -> None:
+    data = {**changed((*PRODUCTION, "region"), "eu-west-2"), "residency": ["eu-west-2", "eu-west-1"]}
+    with pytest.raises(ManifestError) as caught:
+        parse_manifest(data)
+    assert [problem.field for problem in caught.value.problems] == ["environments.staging.region"]
+    assert "use eu-west-2 or eu-west-1, or let" in caught.value.hint
+    data["environments"]["staging"]["region"] = "eu-west-1"
+    assert parse_manifest(data).residency == ("eu-west-2", "eu-west-1")
+
+
+@pytest.mark.parametrize("residency", [["eu-west-22"], ["eu-west-2", 5], "eu-west-2", {"eu-west-2": 1}, []])
+def test_a_residency_that_is_none_says_nothing_about_environments(residency: object) -> None:
+    with pytest.raises(ManifestError) as caught:
+        parse_manifest(changed(("residency",), residency))
+    assert {problem.path[0] for problem in caught.value.problems} == {"residency"}
 
 
 def test_a_cycle_of_environments_is_reported_once() -> None:

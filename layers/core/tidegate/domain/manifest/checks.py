@@ -16,6 +16,7 @@ from tidegate.domain.errors import BadManifestError
 from tidegate.domain.manifest.fields import in_environment
 from tidegate.domain.manifest.parts import STRATEGIES
 from tidegate.domain.manifest.problems import Path, Problem, one_of, shown, suggestion
+from tidegate.domain.regions import REGIONS
 
 _USERS: Final = {"alternating": 2, "dual-password": 1, "two-step": 1, "regenerate": 0}
 
@@ -33,6 +34,7 @@ def broken_rules(data: object) -> list[Problem]:
         *_secrets(manifest),
         *_same_secrets(manifest),
         *_empty_windows(manifest),
+        *_residency(manifest),
         *_order_of_environments(manifest),
     ]
 
@@ -346,6 +348,20 @@ def _empty_windows(manifest: Mapping[str, Any]) -> Iterator[Problem]:
                     '"to" is the same moment as "from"',
                     "end the window at another time; to stop everything use tidegate freeze",
                 )
+
+
+def _residency(manifest: Mapping[str, Any]) -> Iterator[Problem]:
+    allowed = manifest.get("residency")
+    if not isinstance(allowed, list) or not allowed or any(region not in REGIONS for region in allowed):
+        return
+    for name, raw in _mapping(manifest.get("environments")).items():
+        region = _mapping(raw).get("region")
+        if isinstance(region, str) and region not in allowed:
+            yield Problem(
+                ("environments", name, "region"),
+                f'"region" is outside the system\'s residency: {shown(region)}',
+                f"use {one_of(allowed)}, or let residency name this region as well",
+            )
 
 
 def _order_of_environments(manifest: Mapping[str, Any]) -> Iterator[Problem]:

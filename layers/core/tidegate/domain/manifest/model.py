@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -14,12 +14,14 @@ from tidegate.domain.manifest.environment import Environment
 from tidegate.domain.manifest.fields import (
     EnvironmentName,
     ImageKey,
+    Region,
     SecretTemplate,
     ServiceKey,
     SystemName,
     in_environment,
 )
 from tidegate.domain.manifest.parts import (
+    AsTuple,
     Database,
     Image,
     Migrations,
@@ -90,6 +92,11 @@ class Manifest(Part):
     noun: ClassVar[str] = "the manifest"
 
     system: SystemName = Field(description="Name of the system.", examples=["arive"])
+    residency: Annotated[tuple[Region, ...], AsTuple, Field(min_length=1)] = Field(
+        default=(),
+        description="Regions outside of which no environment of the system may be. Default: any region.",
+        examples=[["eu-west-2"]],
+    )
     images: Mapping[ImageKey, Image] = Field(
         default_factory=dict,
         description="What is built, by a name of your choice.",
