@@ -19,6 +19,7 @@ from tidegate_local.ecs.scheduler import Scheduler
 from tidegate_local.faults import FaultBoard
 from tidegate_local.mends import (
     alarm_events,
+    application_scaling,
     async_invocation,
     database_snapshots,
     database_states,
@@ -34,7 +35,11 @@ from tidegate_local.mends import (
     schedules,
     secret_events,
     secret_versions,
+    stack_buckets,
+    stack_conditions,
     stack_containers,
+    stack_nested,
+    stack_types,
     table_settings,
     task_definitions,
     warm_functions,
@@ -44,6 +49,7 @@ from tidegate_local.silence import Deliver, Silence
 from tidegate_local.states import engine as states
 
 REGISTRY: dict[str, Callable[[], None]] = {
+    "application_scaling": application_scaling.install,
     "async_invocation": async_invocation.install,
     "database_states": database_states.install,
     "error_names": error_names.install,
@@ -55,7 +61,11 @@ REGISTRY: dict[str, Callable[[], None]] = {
     "rule_dead_letters": rule_dead_letters.install,
     "schedules": schedules.install,
     "secret_versions": secret_versions.install,
+    "stack_buckets": stack_buckets.install,
+    "stack_conditions": stack_conditions.install,
     "stack_containers": stack_containers.install,
+    "stack_nested": stack_nested.install,
+    "stack_types": stack_types.install,
     "table_settings": table_settings.install,
     "task_definitions": task_definitions.install,
     "warm_functions": warm_functions.install,
