@@ -342,6 +342,8 @@ class Stack:
 
     def _selected(self, operand: Any) -> Any:
         index, listed = int(_text(self.value(operand[0]))), self.value(operand[1])
+        if isinstance(listed, Symbol):  # a list that AWS makes, such as Ipv6CidrBlocks of a VPC
+            return Symbol(f"<{listed.strip('<>')}[{index}]>")
         if not isinstance(listed, list) or index >= len(listed):
             raise RenderError(f"{self.path}Fn::Select of number {index} of {listed!r}")
         return listed[index]
