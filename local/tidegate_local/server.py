@@ -21,10 +21,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tidegate_local import engine
+from tidegate_local.databases.fronts import Fronts
+from tidegate_local.databases.servers import Servers
 from tidegate_local.faults import FaultBoard
 from tidegate_local.postgres.server import Server
 from tidegate_local.settings import ACCOUNT, Pace, Settings
 
+TRUSTED = "SSL_CERT_FILE"
+"""Functions inherit it: OpenSSL reads from it whom to trust, which is the databases' authority besides all others."""
 KEEP_ALIVE_SECONDS = 75  # longer than botocore keeps an idle connection, or it would meet a closed one
 
 
@@ -130,18 +134,24 @@ async def _serve(settings: Settings) -> None:
     def shut_down() -> None:
         loop.call_soon_threadsafe(over.set)
 
-    # Before the imports, which take longer than it does.
-    database = Server(settings, failed=shut_down) if settings.postgres else None
-    if database is not None:
-        database.start()
+    if not settings.postgres:
+        await _serve_aws(settings, over, shut_down, None)
+        return
+    fronts = Fronts(settings)
+    os.environ[TRUSTED] = str(fronts.authority.trusted)
+    database, servers = Server(settings, fronts, failed=shut_down), Servers(settings, fronts)
     try:
-        await _serve_aws(settings, over, shut_down)
+        # Before the imports, which take longer than it does.
+        database.start()
+        await _serve_aws(settings, over, shut_down, servers)
     finally:
-        if database is not None:
-            await asyncio.to_thread(database.stop)
+        for end in (servers.stop_all, database.stop, fronts.stop):
+            await asyncio.to_thread(end)
 
 
-async def _serve_aws(settings: Settings, over: asyncio.Event, shut_down: Callable[[], None]) -> None:
+async def _serve_aws(
+    settings: Settings, over: asyncio.Event, shut_down: Callable[[], None], servers: Servers | None
+) -> None:
     import ministack.app as ministack  # noqa: PLC0415 -- after prepare_environment
     from hypercorn.asyncio import serve  # noqa: PLC0415
     from hypercorn.config import Config  # noqa: PLC0415
@@ -155,7 +165,7 @@ async def _serve_aws(settings: Settings, over: asyncio.Event, shut_down: Callabl
         asyncio.get_running_loop().add_signal_handler(number, over.set)
 
     board = FaultBoard()
-    installed = mends.install(settings, board)
+    installed = mends.install(settings, board, servers)
     # Hypercorn types the messages of its applications one by one; ours only passes them on.
     app: Any = asgi.wrap(ministack.app, asgi.Control(settings, board, installed, shut_down))
     config = Config()

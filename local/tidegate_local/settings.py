@@ -41,7 +41,7 @@ class Settings:
     """Address of the engine, as DOCKER_HOST has it; empty unless `docker`. The process's own environment hides
     the engine, so that MiniStack starts no containers that nobody removes: hand this one to who needs it."""
     postgres: bool = False
-    """A PostgreSQL server of its own runs beside it."""
+    """A PostgreSQL server of its own runs beside it, and databases of RDS have servers."""
     pace: Pace = field(default_factory=Pace)
     build_minute_seconds: float = 60.0
     """How long a minute of a CodeBuild time-out is; a test cannot wait for five of them."""

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from tidegate_local import engine
 from tidegate_local.control import Control, ControlError, NotRunningError
+from tidegate_local.databases import servers
 from tidegate_local.lifecycle import environment, processes, record
 from tidegate_local.lifecycle.building import build
 from tidegate_local.lifecycle.checkout import Checkout
@@ -269,7 +270,9 @@ def _answers(cloud: Cloud) -> bool:
 def _stop(checkout: Checkout, cloud: Cloud) -> None:
     """The logs stay, for whoever asks why."""
     processes.stop(cloud.pid, _marker(checkout))
-    sweep(access.data_of(checkout.server))  # the server does so itself, unless it was killed
+    # The server does so itself, unless it was killed.
+    sweep(access.data_of(checkout.server))
+    servers.sweep(checkout.server)
     if cloud.engine is not None:
         # As above.
         own = cloud_id(Path(_marker(checkout)))

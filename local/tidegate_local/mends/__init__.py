@@ -12,6 +12,7 @@ from tidegate_local.codebuild.api import Builds
 from tidegate_local.codecommit import api as codecommit
 from tidegate_local.codecommit import pushes
 from tidegate_local.codecommit.repositories import Repositories
+from tidegate_local.databases.servers import Servers
 from tidegate_local.ecs import api as ecs_api
 from tidegate_local.ecs.announcements import Outbox
 from tidegate_local.ecs.runtime import Simulated, TaskRuntime
@@ -21,6 +22,7 @@ from tidegate_local.mends import (
     alarm_events,
     application_scaling,
     async_invocation,
+    database_servers,
     database_snapshots,
     database_states,
     error_names,
@@ -77,7 +79,8 @@ ANNOUNCING: dict[str, Callable[[Deliver], None]] = {
 }
 """Those that put events on the bus, each unless its source is silent."""
 ECS, REGISTRY_ADDRESS, LAYER_BLOBS = "ecs", "registry_address", "layer_blobs"
-NAMES = (ECS, REGISTRY_ADDRESS, LAYER_BLOBS, *REGISTRY, *ANNOUNCING, *states.PARTS)
+DATABASE_SERVERS = "database_servers"
+NAMES = (ECS, REGISTRY_ADDRESS, LAYER_BLOBS, DATABASE_SERVERS, *REGISTRY, *ANNOUNCING, *states.PARTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +108,11 @@ class Installed:
         self.builds.stop()
 
 
-def install(settings: Settings, board: FaultBoard) -> Installed:
-    """Install all mends but those left out. Raises `MendDoesNotFitError`, `ValueError` for unknown names."""
+def install(settings: Settings, board: FaultBoard, servers: Servers | None = None) -> Installed:
+    """Install all mends but those left out; `servers` are for databases of RDS.
+
+    Raises `MendDoesNotFitError`, `ValueError` for unknown names.
+    """
     unknown = settings.without - {*NAMES}
     if unknown:
         raise ValueError(f"no such mend: {', '.join(sorted(unknown))}; there are: {', '.join(NAMES)}")
@@ -118,6 +124,8 @@ def install(settings: Settings, board: FaultBoard) -> Installed:
         registry_address.install(settings.registry)
     if LAYER_BLOBS not in settings.without:
         layer_blobs.install(settings.registry)
+    if DATABASE_SERVERS not in settings.without:
+        database_servers.install(servers)
     silence = Silence()
     deliver = silence.over(events.deliver)
     for name, announcing in ANNOUNCING.items():

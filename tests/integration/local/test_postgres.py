@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from tidegate_local.databases.fronts import Fronts
 from tidegate_local.postgres import access, process
 from tidegate_local.postgres.access import Access
 from tidegate_local.postgres.server import PORT_DISTANCE, Server
@@ -142,9 +143,14 @@ def test_a_server_that_cannot_be_started_is_told(
 ) -> None:
     monkeypatch.setattr(process, "PACKAGE", "no_such_package")
     told = threading.Event()
-    server = Server(Settings(4566, "us-east-1", tmp_path), failed=told.set)
-    server.start()
-    assert told.wait(10)
+    settings = Settings(4566, "us-east-1", tmp_path)
+    fronts = Fronts(settings)
+    server = Server(settings, fronts, failed=told.set)
+    try:
+        server.start()
+        assert told.wait(10)
+    finally:
+        fronts.stop()
     assert "PostgreSQL cannot be started: the package no_such_package is not installed" in caplog.text
 
 
@@ -170,12 +176,15 @@ def test_a_sweep_ends_a_server_and_what_is_left_of_it(tmp_path: Path, killed: bo
 def beside(port: int, state_dir: Path) -> Iterator[Access]:
     """A server beside a cloud of that port, which is not there itself."""
     failed = threading.Event()
-    server = Server(Settings(port, "us-east-1", state_dir), failed=failed.set)
+    settings = Settings(port, "us-east-1", state_dir)
+    fronts = Fronts(settings)
+    server = Server(settings, fronts, failed=failed.set)
     server.start()
     try:
         yield wait_until(lambda: access.read(state_dir), what="PostgreSQL", seconds=30)
     finally:
         server.stop()
+        fronts.stop()
     assert not failed.is_set()
 
 
