@@ -15,7 +15,7 @@ from tidegate.ledger.records import Ledger
 from tidegate.ledger.time import iso
 from tidegate.ports import Item, Ports
 
-from tidegate_cli.in_flight import secret_of, what_of
+from tidegate_cli.in_flight import about, what_of
 
 # The index knows when a run started. One that ended within the span may have started this long before: an approval is
 # awaited for 30 days at most (ApprovalTimeoutSeconds), and CodeBuild takes 8 hours for a build (its quotas).
@@ -28,7 +28,7 @@ def changes(ports: Ports, since: datetime) -> list[dict[str, Any]]:
 
     `at` is when it last did something: of a run its end, or the last line of its timeline while it goes on
     (`outcome` is null then); of a command when it was given. Of a run `started_at` and `finished_at` are there too, of
-    everything what it concerns: `deployment`, `release`, `commit`, `secret`, `build`.
+    everything what it concerns: `deployment`, `release`, `commit`, `secret`, `scale`, `build`.
     """
     return sorted(_all(ports, since), key=lambda entry: entry["at"], reverse=True)
 
@@ -52,7 +52,7 @@ def _deployment(ledger: Ledger, item: Item) -> dict[str, Any]:
         "deployment": deployment.id,
         "release": deployment.release_name,
         "commit": deployment.commit,
-        **secret_of(deployment),
+        **about(deployment),
     }
     return {
         **_run(ledger, deployment),

@@ -12,10 +12,10 @@ from tidegate.domain.rollout import Direction
 from tidegate.ledger.builds import BuildLedger
 from tidegate.ledger.records import Ledger
 from tidegate.ports import Ports
-from tidegate.steps.resuming import COMPLETED, FAILED
+from tidegate.steps.resuming import COMPLETED, FAILED, REACHED
 
 # How the timeline tells what ECS made of a rollout: its record keeps failures only.
-_VERDICTS = {COMPLETED: "Rolled", FAILED: "RolledBack"}
+_VERDICTS = {COMPLETED: "Rolled", FAILED: "RolledBack", REACHED: "Scaled"}
 _QUEUED = "Queued"
 _BUILDING = "Building"
 
@@ -44,20 +44,32 @@ def in_flight(ports: Ports) -> list[dict[str, Any]]:
 
 
 def what_of(deployment: Deployment) -> str:
-    """`deployment`, `rollback`, `rotation`, `adoption` (of a secret's user), `restart` or `migrations`."""
+    """`deployment`, `rollback`, `rotation`, `adoption` (of a secret's user), `scaling`, `restart` or `migrations`."""
     if deployment.rotation:
         return "adoption" if deployment.adopts else "rotation"
     if deployment.machine is Machine.ROLLBACK:
         return "rollback"
     if deployment.only_migrations:
         return "migrations"
+    if deployment.scales:
+        return "scaling"
     return "restart" if deployment.restart else "deployment"
 
 
-def secret_of(deployment: Deployment) -> dict[str, str]:
-    """`{"secret"}` of a rotation or an adoption, also of one that was refused; else nothing."""
-    secret = deployment.request.get("secret") if deployment.rotation else None
-    return {} if secret is None else {"secret": str(secret)}
+def about(deployment: Deployment) -> dict[str, Any]:
+    """What it is about where that is no release, also of one that was refused: `{"secret"}` of a rotation or an
+    adoption, `{"scale": {"service", "count"}}` of a change of a count."""
+    name = "secret" if deployment.rotation else "scale"
+    asked = deployment.request.get(name)
+    return {} if asked is None else {name: asked}
+
+
+def named(entry: Mapping[str, Any]) -> str | None:
+    """The same in a word or two, of any document that has it, or else its release."""
+    scale = entry.get("scale")
+    if isinstance(scale, Mapping):
+        return f"{scale.get('service')}={scale.get('count')}"
+    return entry.get("secret") or entry.get("release")
 
 
 def service_states(plan: Plan, rollouts: Iterable[Rollout], lines: Iterable[Line]) -> dict[str, str]:
@@ -78,7 +90,7 @@ def _state(rollout: Rollout | None, told: Line | None) -> str:
     reverting = rollout.direction is Direction.REVERT
     if known is None:
         return "reverting" if reverting else "rolling"
-    return "Reverted" if reverting and known == "Rolled" else known
+    return "Reverted" if reverting and known in ("Rolled", "Scaled") else known
 
 
 def _deployment(ledger: Ledger, deployment: Deployment, queued: bool) -> dict[str, Any]:

@@ -50,6 +50,7 @@ COMMANDS = (
         "tidegate_cli.release_commands",
     ),
     Entry("rollback", "Take an environment back to a release.", _RELEASE, "tidegate_cli.release_commands"),
+    Entry("scale", "Change how many tasks a service runs.", _RELEASE, "tidegate_cli.release_commands"),
     Entry(
         "rotate",
         "Give a secret a new value, and start its consumers with it.",

@@ -1,4 +1,4 @@
-"""`tidegate plan`, `deploy`, `migrate` and `rollback`: what changes an environment."""
+"""`tidegate plan`, `deploy`, `migrate`, `rollback` and `scale`: what changes an environment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tidegate_cli.plan_views import plan_document
 from tidegate_cli.rendering.incident import print_outcome
 from tidegate_cli.rendering.plan import print_plan
 from tidegate_cli.screen import console, print_document
-from tidegate_cli.starting import Run, deploy_input, deploy_request, rollback_input, start
+from tidegate_cli.starting import Run, deploy_input, deploy_request, rollback_input, scale_input, start
 from tidegate_cli.waiting import seconds_of
 
 if TYPE_CHECKING:
@@ -204,6 +204,41 @@ def rollback(
     seconds = seconds_of(timeout, wait)
     request = rollback_input(system, environment, to=to, reason=reason, force=force)
     return _carry_out(call, "rollback", request, wait, seconds)
+
+
+@app.command(
+    epilog="[bold]Examples[/bold]\n\n"
+    "tidegate scale arive production worker 3 --reason 'the queue is long' --wait\n\n"
+    "tidegate scale arive production worker 0 --reason 'it deletes the wrong files' --wait"
+)
+@with_global_options
+def scale(
+    call: Call,
+    system: SystemArgument,
+    environment: EnvironmentArgument,
+    service: Annotated[
+        str, typer.Argument(metavar="SERVICE", help="The service, by its key in the manifest.")
+    ],
+    count: Annotated[int, typer.Argument(metavar="N", help="How many tasks; 0 switches the service off.")],
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="T", help="Why, for the record.", show_default=False)
+    ] = None,
+    wait: WaitOption = False,
+    timeout: TimeoutOption = None,
+) -> int:
+    """Change how many tasks a service runs.
+
+    Nothing is released. It waits its turn and is recorded like a deployment; a freeze does not hold it up. It succeeds
+    when as many tasks run: where they do not in time (no capacity, tasks that crash), the count is put back. Where auto
+    scaling keeps the service within bounds, N has to be within them. Infrastructure as code finds the count in the
+    parameter /tidegate/SYSTEM/ENV/count/SERVICE.
+    """
+    seconds = seconds_of(timeout, wait)
+    request = scale_input(system, environment, service, count, reason=reason)
+    if count == 0 and not call.given.json:
+        said = f"{service} is to be switched off: it does nothing until somebody scales it up"
+        console().print(Text(said, style="yellow"))
+    return _carry_out(call, "deploy", request, wait, seconds, what="scaling")
 
 
 def _carry_out(

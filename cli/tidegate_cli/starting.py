@@ -32,6 +32,8 @@ _OPTIONS = {
     "to": "--to",
     "force": "--force",
     "secret": "SECRET",
+    "scale.service": "SERVICE",
+    "scale.count": "N",
 }
 
 
@@ -82,6 +84,18 @@ def deploy_input(
         request["only"] = MIGRATIONS
     if force:
         request["force"] = True
+    deploy_request(request)
+    return request
+
+
+def scale_input(
+    system: str, environment: str, service: str, count: int, *, reason: str | None = None
+) -> dict[str, Any]:
+    """The input of machine `deploy` that changes a count. BadInputError names the argument that is wrong."""
+    request: dict[str, Any] = {"system": system, "environment": environment}
+    request["scale"] = {"service": service, "count": count}
+    if reason is not None:
+        request["reason"] = reason
     deploy_request(request)
     return request
 
@@ -155,5 +169,6 @@ def _images(images: Iterable[str]) -> dict[str, dict[str, str]]:
 
 
 def _by_option(error: BadInputError) -> BadInputError:
-    name = (error.field or "").partition(".")[0]
+    known = error.field or ""
+    name = known if known in _OPTIONS else known.partition(".")[0]
     return BadInputError(error.message, field=_OPTIONS.get(name, error.field), hint=error.hint)

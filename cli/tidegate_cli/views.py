@@ -12,13 +12,13 @@ from tidegate.domain.migration import MigrationRun
 from tidegate.domain.release import release_name
 
 from tidegate_cli.environments import Standstill
-from tidegate_cli.in_flight import secret_of, what_of
+from tidegate_cli.in_flight import about, what_of
 from tidegate_cli.migration_views import migration_entry, schema_entry
 
 
 def history_entry(deployment: Deployment) -> dict[str, Any]:
     """One entry of `history`; `reason` is the one that was given for it, `what` is `in_flight.what_of`;
-    `secret` is there where one is rotated or adopted."""
+    `secret` is there where one is rotated or adopted, `scale` where a count is changed."""
     return {
         "deployment": deployment.id,
         "what": what_of(deployment),
@@ -29,7 +29,7 @@ def history_entry(deployment: Deployment) -> dict[str, Any]:
         "reason": deployment.reason,
         "started_at": deployment.started_at,
         "finished_at": deployment.finished_at,
-        **secret_of(deployment),
+        **about(deployment),
     }
 
 

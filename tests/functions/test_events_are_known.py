@@ -114,6 +114,8 @@ def test_each_rule_lets_one_of_the_events_through() -> None:
         ("ecs_deployment_in_progress", False),
         ("ecs_task_stopped_with_exit_code", True),
         ("ecs_task_of_a_migration", True),
+        ("ecs_service_steady", True),
+        ("ecs_service_impaired", False),
         ("rds_snapshot_made", True),
         ("rds_cluster_snapshot_made", True),
         ("rds_snapshot_of_somebody_else", False),

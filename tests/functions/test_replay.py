@@ -13,6 +13,7 @@ from tests.functions.invoking import FUNCTIONS, invoke
 from tests.functions.migration_rows import MIGRATION_ROWS
 from tests.functions.rotation_rows import ROTATION_ROWS
 from tests.functions.safety_rows import SAFETY_ROWS
+from tests.functions.scale_rows import SCALE_ROWS
 from tests.functions.scene import (
     CANARY,
     DEPLOYMENT,
@@ -304,7 +305,7 @@ ROWS = {
     }.items()
     for case, row in rows.items()
 } | {**BUILD_ROWS, **ROTATION_ROWS}
-ROWS |= SAFETY_ROWS | MIGRATION_ROWS
+ROWS |= SAFETY_ROWS | MIGRATION_ROWS | SCALE_ROWS
 # What is in an environment's VPC: infrastructure/runner.yaml.
 RUNNERS = ("migrate_sql", "smoke")
 

@@ -31,6 +31,9 @@ class FakeService:
     circuit_breaker_rollback: bool = True
     deployment_controller: str = "ECS"
     alarms: tuple[str, ...] = ()
+    scheduling_strategy: str = "REPLICA"
+    # How many run, where that is not what is desired (yet).
+    running_count: int | None = None
 
     @property
     def primary(self) -> EcsDeployment:
@@ -49,13 +52,14 @@ class FakeService:
             status=self.status,
             task_definition=primary.task_definition if primary else "",
             desired_count=self.desired_count,
-            running_count=self.desired_count,
+            running_count=self.desired_count if self.running_count is None else self.running_count,
             deployments=tuple(self.deployments),
             circuit_breaker=self.circuit_breaker,
             circuit_breaker_rollback=self.circuit_breaker_rollback,
             deployment_controller=self.deployment_controller,
             alarms=self.alarms,
             events=tuple(reversed(self.events[-20:])),
+            scheduling_strategy=self.scheduling_strategy,
         )
 
 
@@ -108,6 +112,16 @@ class FakeContainers(Scripted):
         if found.primary.task_definition == wanted.arn and not force:
             return found.primary
         return self._start(found, wanted.arn)
+
+    @recorded
+    def set_desired_count(self, cluster: str, service: str, count: int) -> None:
+        """What runs stays what it was, until `settle`."""
+        found = self.clusters.get(cluster, {}).get(service)
+        if found is None or found.status != "ACTIVE":
+            raise NotFoundError(f"ecs:UpdateService: there is no service {service} in {cluster}")
+        if found.running_count is None:
+            found.running_count = found.desired_count
+        found.desired_count = count
 
     @recorded
     def stopped_tasks(self, cluster: str, service: str, deployment_id: str) -> list[StoppedTask]:
@@ -227,6 +241,12 @@ class FakeContainers(Scripted):
         found.deployments = [found.primary]
         self.event(service, "has reached a steady state.", cluster)
         return found.primary
+
+    def settle(self, service: str, running: int | None = None, cluster: str | None = None) -> None:
+        """As many tasks run as are desired, or so many."""
+        found = self.service(service, cluster)
+        found.running_count = running
+        self.event(service, "has reached a steady state.", cluster)
 
     def fail(
         self,

@@ -18,6 +18,7 @@ from tests.support.lookups import (
     FakeLogs,
     FakeReferences,
     FakeRegistry,
+    FakeScaling,
     FakeWebhookSecrets,
 )
 from tests.support.orchestration import FakeBus, FakeExecutions, FakeMetrics
@@ -40,6 +41,7 @@ __all__ = [
     "FakeMetrics",
     "FakeReferences",
     "FakeRegistry",
+    "FakeScaling",
     "FakeSchedules",
     "FakeSecrets",
     "FakeService",
@@ -67,6 +69,7 @@ class World:
     databases: FakeDatabases = field(default_factory=FakeDatabases)
     backups: FakeBackups = field(default_factory=FakeBackups)
     schedules: FakeSchedules = field(default_factory=FakeSchedules)
+    scaling: FakeScaling = field(default_factory=FakeScaling)
     logins: FakeLogins = field(default_factory=FakeLogins)
     secrets: FakeSecrets = field(init=False)
     builds: FakeBuilds = field(init=False)
@@ -102,6 +105,7 @@ class World:
             databases=self.databases,
             backups=self.backups,
             schedules=self.schedules,
+            scaling=self.scaling,
             logins=self.logins,
             secrets=self.secrets,
         )

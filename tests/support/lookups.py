@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from tidegate.domain.errors import BadManifestError
+from tidegate.domain.scaling import Bounds
 from tidegate.ports import ImageFolder, Scan
 
 from tests.support.scripted import Scripted, recorded
@@ -161,6 +162,7 @@ class FakeRegistry(Scripted):
         super().__init__()
         self.texts: dict[tuple[str, str], str] = {}
         self.images: dict[tuple[str, str, str], str] = {}
+        self.counts: dict[tuple[str, str, str], str] = {}
 
     @recorded
     def manifest(self, system: str, environment: str) -> object | None:
@@ -188,3 +190,24 @@ class FakeRegistry(Scripted):
     @recorded
     def publish_image(self, system: str, environment: str, image: str, uri: str) -> None:
         self.images[system, environment, image] = uri
+
+    @recorded
+    def count(self, system: str, environment: str, service: str) -> int | None:
+        text = self.counts.get((system, environment, service), "")
+        return int(text) if text.isdecimal() else None
+
+    @recorded
+    def publish_count(self, system: str, environment: str, service: str, count: int) -> None:
+        self.counts[system, environment, service] = str(count)
+
+
+class FakeScaling(Scripted):
+    """`targets` are the bounds by cluster and ECS service."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.targets: dict[tuple[str, str], Bounds] = {}
+
+    @recorded
+    def bounds(self, cluster: str, service: str) -> Bounds | None:
+        return self.targets.get((cluster, service))

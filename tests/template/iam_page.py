@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from tests.template.loading import TEMPLATE
 
 _ROLE = re.compile(r"^  (\w+)Role:$")
-_ACTION = re.compile(r"^\s+(?:- |Action: )([a-z0-9]+:[A-Za-z]+) # (.+)$")
+_ACTION = re.compile(r"^\s+(?:- |Action: )([a-z0-9-]+:[A-Za-z]+) # (.+)$")
 _NAMED = re.compile(r"^\s+(?:Resource: |- )(.+)$")
 _CONDITION = re.compile(
     r'Condition: \{"?(?:ForAllValues:)?String(?:Equals|Like)"?: \{"([^"]+)": \[?"?([^"\]}]+)'

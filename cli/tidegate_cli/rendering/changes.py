@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tidegate_cli.in_flight import named
 from tidegate_cli.rendering.words import outcome_text, when, who
 from tidegate_cli.screen import plain
 
@@ -26,7 +27,7 @@ def print_changes(console: Console, entries: Sequence[Mapping[str, Any]]) -> Non
             when(entry["at"]),
             plain(entry["what"]),
             plain(place),
-            plain(entry.get("secret") or entry.get("release") or (entry.get("commit") or "-")[:_COMMIT]),
+            plain(named(entry) or (entry.get("commit") or "-")[:_COMMIT]),
             outcome_text(entry["outcome"]),
             who(entry["who"]),
             _why(entry),

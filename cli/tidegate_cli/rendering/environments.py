@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tidegate_cli.environments import Standstill
-from tidegate_cli.in_flight import what_of
+from tidegate_cli.in_flight import named, what_of
 from tidegate_cli.migration_views import schema_entry
 from tidegate_cli.rendering.words import (
     ago,
@@ -93,7 +93,7 @@ def print_history(console: Console, entries: Sequence[dict[str, Any]]) -> None:
             when(entry["started_at"]),
             entry["deployment"],
             entry["what"],
-            plain(entry.get("secret") or entry["release"] or "-"),
+            plain(named(entry) or "-"),
             outcome_text(entry["outcome"]),
             took(entry["started_at"], entry["finished_at"]),
             who(entry["actor"]),

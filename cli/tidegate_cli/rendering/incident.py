@@ -10,6 +10,7 @@ from rich.text import Text
 from tidegate.domain.deployment import Phase
 from tidegate.domain.rollout import Direction
 
+from tidegate_cli.in_flight import named
 from tidegate_cli.options import Given
 from tidegate_cli.rendering.migrations import migration_rows
 from tidegate_cli.rendering.words import (
@@ -32,6 +33,7 @@ _HEADS = {
     "migrations": "migrations of",
     "rotation": "rotation of",
     "adoption": "adoption of",
+    "scaling": "scaling to",
 }
 
 
@@ -89,6 +91,8 @@ def next_commands(document: Mapping[str, Any], given: Given) -> list[tuple[str, 
         return [(given.command("status", *place), "what runs now"), history]
     if outcome == "FailedClean" and document["what"] == "rotation":
         return [(given.command("secrets", *place), "how its secrets stand"), history]
+    if document["what"] == "scaling":
+        return [(given.command("status", *place), "what runs now"), history]
     if outcome == "FailedClean" and document["release"]:
         command = "migrate" if document["what"] == "migrations" else "deploy"
         again = given.command(command, *place, "--release", document["release"], "--wait")
@@ -115,7 +119,7 @@ def _while_it_runs(document: Mapping[str, Any], given: Given) -> list[tuple[str,
 def _print_head(console: Console, document: Mapping[str, Any]) -> None:
     what = _HEADS.get(document["what"], "deployment of")
     unmade = "what runs" if document["what"] == "restart" else "a release that was not made"
-    release = document.get("secret") or document["release"] or unmade
+    release = named(document) or unmade
     console.print(
         Text.assemble((f"{document['system']}/{document['environment']}", "bold"), f"  {what} {release}  ")
         + outcome_text(document["outcome"])

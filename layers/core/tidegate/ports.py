@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from tidegate.domain.build import BuildRun
 from tidegate.domain.credentials import Credential
 from tidegate.domain.rollout import EcsDeployment, ServiceState
+from tidegate.domain.scaling import Bounds
 from tidegate.domain.schedule import Schedule
 
 Item = Mapping[str, Any]
@@ -175,6 +176,10 @@ class Containers(Protocol):
         wants new tasks all the same. Raises NotFoundError when there is no such active service.
         """
 
+    def set_desired_count(self, cluster: str, service: str, count: int) -> None:
+        """How many tasks a service is to run; starts no ECS deployment. Raises NotFoundError when there is no such
+        active service."""
+
     def stopped_tasks(self, cluster: str, service: str, deployment_id: str) -> list[StoppedTask]:
         """Those of one ECS deployment that ECS still remembers (about an hour), newest first."""
 
@@ -319,6 +324,19 @@ class Registry(Protocol):
 
     def publish_image(self, system: str, environment: str, image: str, uri: str) -> None:
         """Tell IaC tools what runs: `/tidegate/<system>/<environment>/image/<image>`."""
+
+    def count(self, system: str, environment: str, service: str) -> int | None:
+        """What `publish_count` told last of a service (by its key); None where there is no number."""
+
+    def publish_count(self, system: str, environment: str, service: str, count: int) -> None:
+        """Tell IaC tools how many: `/tidegate/<system>/<environment>/count/<service>`."""
+
+
+class Scaling(Protocol):
+    """AWS Application Auto Scaling, as far as the desired counts of ECS services are concerned."""
+
+    def bounds(self, cluster: str, service: str) -> Bounds | None:
+        """None for a service (by its ECS name) that nothing scales."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -606,3 +624,4 @@ class Ports:
     logins: Logins
     secrets: Secrets
     schedules: Schedules
+    scaling: Scaling

@@ -1,7 +1,7 @@
-"""The events ECS sends about deployments and tasks.
+"""The events ECS sends about deployments, services and tasks.
 
-Shapes from the ECS developer guide, "Amazon ECS service deployment state change events" and "Amazon ECS
-task state change events". MiniStack sends neither.
+Shapes from the ECS developer guide, "Amazon ECS service deployment state change events", "Amazon ECS service action
+events" and "Amazon ECS task state change events". MiniStack sends none of them.
 """
 
 from collections import deque
@@ -43,6 +43,16 @@ class Outbox:
             },
             service["serviceArn"],
         )
+
+    def steady(self, service: Record) -> None:
+        """`ECS Service Action`: as many tasks run as are to."""
+        detail = {
+            "eventType": "INFO",
+            "eventName": "SERVICE_STEADY_STATE",
+            "clusterArn": service["clusterArn"],
+            "createdAt": now(),
+        }
+        self._add("ECS Service Action", detail, service["serviceArn"])
 
     def task(self, task: Record) -> None:
         """`ECS Task State Change`: the task as DescribeTasks shows it."""

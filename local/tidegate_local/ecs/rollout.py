@@ -58,6 +58,7 @@ class Rollout:
         recount(service)
         if current["rolloutState"] == "IN_PROGRESS" and self._steady(service, current):
             self._complete(service, current)
+        self._tell_steady(service, current)
         own = live(tasks_of(service))
         lacks = current["rolloutState"] != "FAILED" and len(own) < service["desiredCount"]
         return (
@@ -143,9 +144,19 @@ class Rollout:
         service["deployments"] = [deployment]
         recount(service)
         say(service, f"(deployment {deployment['id']}) deployment completed.")
-        say(service, "has reached a steady state.")
         service_deployments.completed(service, was_rollback=deployment["_rollback"])
         self.outbox.deployment(service, deployment)
+
+    def _tell_steady(self, service: Record, current: Record) -> None:
+        """Once for each deployment and count: ECS itself says it now and again."""
+        if current["rolloutState"] != "COMPLETED" or not self._steady(service, current):
+            service["_steady_at"] = None
+            return
+        reached = (current["id"], service["desiredCount"])
+        if service.get("_steady_at") != reached:
+            service["_steady_at"] = reached
+            say(service, "has reached a steady state.")
+            self.outbox.steady(service)
 
     def _forget_replaced(self, service: Record, current: Record) -> None:
         # A deployment that was overtaken leaves the list with its last task; one that failed is still

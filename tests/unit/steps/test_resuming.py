@@ -130,6 +130,7 @@ def test_the_kinds_are_told_apart() -> None:
         "approval/1",
         "ecs-task/t",
         "snapshot/cluster/s",
+        "ecs-count/cluster/service",
     )
     items = [{"awaited": name} for name in names]
     assert [[item["awaited"] for item in kind] for kind in by_kind(items)] == [
@@ -140,6 +141,7 @@ def test_the_kinds_are_told_apart() -> None:
         ["approval/1"],
         ["ecs-task/t"],
         ["snapshot/cluster/s"],
+        ["ecs-count/cluster/service"],
     ]
 
 
@@ -161,7 +163,7 @@ class TestThreeKindsAtOnce:
         return yard
 
     def test_are_all_resumed_by_one_sweep(self, busy: Yard) -> None:
-        assert [len(kind) for kind in by_kind(_waiting(busy))] == [1, 1, 1, 0, 0, 0, 0]
+        assert [len(kind) for kind in by_kind(_waiting(busy))] == [1, 1, 1, 0, 0, 0, 0, 0]
         assert sweep.run({}, busy.world.ports)["resumed"] == 3
         assert {"rollout", "scans"} < busy.world.executions.answers.keys()
         assert _waiting(busy) == []

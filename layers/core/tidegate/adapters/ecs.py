@@ -99,6 +99,18 @@ class EcsContainers:
             )
         return primary
 
+    def set_desired_count(self, cluster: str, service: str, count: int) -> None:
+        action = "ecs:UpdateService"
+        with asking(action):
+            try:
+                self._client().update_service(cluster=cluster, service=service, desiredCount=count)
+            except ClientError as error:
+                if code_of(error) in _MISSING:
+                    raise NotFoundError(
+                        f"{action}: there is no active service {service} in {cluster}"
+                    ) from error
+                raise
+
     def stopped_tasks(self, cluster: str, service: str, deployment_id: str) -> list[StoppedTask]:
         """ListTasks takes `startedBy` only without other filters, and then only running tasks: filtered here."""
         found: list[StoppedTask] = []
@@ -242,6 +254,7 @@ def _state(service: Mapping[str, Any]) -> ServiceState:
         events=tuple(
             {"at": iso(event["createdAt"]), "message": event.get("message", "")} for event in events[:EVENTS]
         ),
+        scheduling_strategy=service.get("schedulingStrategy", "REPLICA"),
     )
 
 

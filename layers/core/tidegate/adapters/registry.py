@@ -1,7 +1,8 @@
-"""Manifests and published images in SSM Parameter Store.
+"""Manifests, published images and counts in SSM Parameter Store.
 
     /tidegate/<system>/<environment>                 the manifest as JSON, or {"manifest": "sha256:<hex>"}
     /tidegate/<system>/<environment>/image/<image>   what runs, for IaC tools
+    /tidegate/<system>/<environment>/count/<service> how many tasks somebody has scaled a service to, likewise
 
 A parameter holds 8 KB at most (advanced tier). A larger manifest is an item of the table, with its text in `json`,
 under pk `SYSTEM#<system>#ENV#<environment>` and sk `MANIFEST#<hex>`.
@@ -68,6 +69,20 @@ class SsmRegistry:
     def publish_image(self, system: str, environment: str, image: str, uri: str) -> None:
         self._put(f"{_name(system, environment)}/image/{image}", uri)
 
+    def count(self, system: str, environment: str, service: str) -> int | None:
+        with asking("ssm:GetParameter"):
+            try:
+                name = _count(system, environment, service)
+                text = self._client().get_parameter(Name=name)["Parameter"]["Value"].strip()
+            except ClientError as error:
+                if code_of(error) == "ParameterNotFound":
+                    return None
+                raise
+        return int(text) if text.isascii() and text.isdecimal() else None
+
+    def publish_count(self, system: str, environment: str, service: str, count: int) -> None:
+        self._put(_count(system, environment, service), str(count))
+
     def _pointed_to(self, system: str, environment: str, digest: str) -> object:
         item = self._store.get(_key(system, environment, digest))
         if item is None:
@@ -97,6 +112,10 @@ class SsmRegistry:
 
 def _name(system: str, environment: str) -> str:
     return f"{ROOT}/{system}/{environment}"
+
+
+def _count(system: str, environment: str, service: str) -> str:
+    return f"{_name(system, environment)}/count/{service}"
 
 
 def _key(system: str, environment: str, digest: str) -> Key:

@@ -82,9 +82,14 @@ class Deployment:
         return "only" in self.request
 
     @property
+    def scales(self) -> bool:
+        """Whether it changes how many tasks a service runs, and releases nothing."""
+        return "scale" in self.request
+
+    @property
     def releases(self) -> bool:
         """Whether its release is what the environment runs when it succeeds."""
-        return not self.restart and not self.only_migrations and not self.rotation
+        return not (self.restart or self.only_migrations or self.rotation or self.scales)
 
     @property
     def rotation(self) -> bool:

@@ -11,6 +11,7 @@ from tidegate.domain.errors import NotFoundError
 from tidegate.domain.ids import content_hash
 from tidegate.domain.migration import MigrationPlan
 from tidegate.domain.rotation import RotationPlan
+from tidegate.domain.scaling import ScalePlan
 
 # What RegisterTaskDefinition takes, of what DescribeTaskDefinition gives (ECS API reference). Everything else
 # (revision, status, registeredAt, compatibilities, …) is ECS's own note on a revision.
@@ -147,6 +148,7 @@ class Plan:
     guard: Watch | None = None
     migration: MigrationPlan | None = None
     rotation: RotationPlan | None = None
+    scale: ScalePlan | None = None
 
     @property
     def hash(self) -> str:
@@ -168,10 +170,11 @@ class Plan:
         return waves_of(self.changed)
 
     def to_json(self) -> dict[str, Any]:
-        """Without a key for a migration or a rotation that is not there: the hash of such a plan is what it always
-        was."""
+        """Without a key for a migration, a rotation or a count that is not there: the hash of such a plan is what it
+        always was."""
         migration = {} if self.migration is None else {"migration": self.migration.to_json()}
         rotation = {} if self.rotation is None else {"rotation": self.rotation.to_json()}
+        scale = {} if self.scale is None else {"scale": self.scale.to_json()}
         return {
             "cluster": self.cluster,
             "services": [service.to_json() for service in self.services],
@@ -179,13 +182,14 @@ class Plan:
             "guard": None if self.guard is None else self.guard.to_json(),
             **migration,
             **rotation,
+            **scale,
         }
 
     @classmethod
     def from_json(cls, item: Mapping[str, Any]) -> Plan:
         services: Sequence[Mapping[str, Any]] = item["services"]
         bake, guard, migration = item.get("bake"), item.get("guard"), item.get("migration")
-        rotation = item.get("rotation")
+        rotation, scale = item.get("rotation"), item.get("scale")
         return cls(
             item["cluster"],
             tuple(ServicePlan.from_json(service) for service in services),
@@ -193,6 +197,7 @@ class Plan:
             None if guard is None else Watch.from_json(guard),
             None if migration is None else MigrationPlan.from_json(migration),
             None if rotation is None else RotationPlan.from_json(rotation),
+            None if scale is None else ScalePlan.from_json(scale),
         )
 
 

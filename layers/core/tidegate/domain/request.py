@@ -14,6 +14,7 @@ from tidegate.domain.errors import BadInputError
 from tidegate.domain.fields import EVENT_TRIGGER, Fields, ImageRequest
 from tidegate.domain.ids import request_hash
 from tidegate.domain.release import parse_release_name
+from tidegate.domain.scaling import ScaleRequest, parse_scale
 
 PREVIOUS = "previous"
 MIGRATIONS = "migrations"
@@ -34,7 +35,7 @@ class Restart:
 class DeployRequest:
     """`order` is a ULID that tells pushes apart by their time, where the sender knows it. `only_migrations` runs those
     of a release and rolls nothing; `force` passes what a person has looked at: a step back over a migration that
-    cannot be undone, a migration that was recorded as done."""
+    cannot be undone, a migration that was recorded as done. `scale` changes a service's count and releases nothing."""
 
     system: str
     environment: str
@@ -48,10 +49,16 @@ class DeployRequest:
     restart: Restart | None = None
     only_migrations: bool = False
     force: bool = False
+    scale: ScaleRequest | None = None
 
     @property
     def by_event(self) -> bool:
         return self.trigger == EVENT_TRIGGER
+
+    @property
+    def unreleased(self) -> bool:
+        """Whether it changes what a service is like, and brings no release."""
+        return self.restart is not None or self.scale is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +145,7 @@ def parse_deploy(data: object) -> DeployRequest | RecoverRequest:
         data,
         {
             *("system", "environment", "commit", "images", "release", "reason", "actor", "trigger"),
-            *("order", "restart", "only", "force", "recover"),
+            *("order", "restart", "only", "force", "scale", "recover"),
         },
     )
     system, environment = fields.system(), fields.key("environment")
@@ -146,6 +153,8 @@ def parse_deploy(data: object) -> DeployRequest | RecoverRequest:
         return RecoverRequest(system, environment, fields.deployment("recover"))
     if fields.has("restart"):
         return _restart(fields, system, environment)
+    if fields.has("scale"):
+        return _scale(fields, system, environment)
     release = parse_release_name(fields.text("release")) if fields.has("release") else None
     images = fields.images()
     commit = fields.commit()
@@ -187,11 +196,7 @@ def _only_migrations(fields: Fields) -> bool:
 
 
 def _restart(fields: Fields, system: str, environment: str) -> DeployRequest:
-    for name in ("release", "images", "commit", "order", "only", "force"):
-        if fields.has(name):
-            raise BadInputError(
-                "a restart releases nothing", field=name, hint="give either restart, or what to release"
-            )
+    _releases_nothing(fields, "restart", "scale")
     inner = Fields(fields.raw("restart"), {"secret", "version", "at"})
     restart = Restart(inner.text("secret"), inner.text("version"), _moment(inner.text("at"), "restart.at"))
     return DeployRequest(
@@ -202,6 +207,26 @@ def _restart(fields: Fields, system: str, environment: str) -> DeployRequest:
         trigger=fields.trigger(),
         restart=restart,
     )
+
+
+def _scale(fields: Fields, system: str, environment: str) -> DeployRequest:
+    _releases_nothing(fields, "scale")
+    return DeployRequest(
+        system,
+        environment,
+        reason=fields.note("reason"),
+        actor=fields.note("actor"),
+        trigger=fields.trigger(),
+        scale=parse_scale(fields.raw("scale")),
+    )
+
+
+def _releases_nothing(fields: Fields, what: str, *others: str) -> None:
+    for name in ("release", "images", "commit", "order", "only", "force", *others):
+        if fields.has(name):
+            raise BadInputError(
+                f"a {what} releases nothing", field=name, hint=f"give either {what}, or what to release"
+            )
 
 
 def _moment(text: str, field: str) -> str:

@@ -58,6 +58,7 @@ class ServiceState:
     deployment_controller: str = "ECS"
     alarms: tuple[str, ...] = ()
     events: tuple[Mapping[str, str], ...] = field(default=())
+    scheduling_strategy: str = "REPLICA"
 
     @property
     def primary(self) -> EcsDeployment | None:

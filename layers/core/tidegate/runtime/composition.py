@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from tidegate.adapters.autoscaling import ApplicationAutoScaling
 from tidegate.adapters.clients import Clients
 from tidegate.adapters.cloudwatch import CloudWatchAlarms
 from tidegate.adapters.codebuild import CodeBuildBuilds
@@ -96,6 +97,7 @@ def compose(settings: Settings, metrics: Metrics, clients: Clients) -> Ports:
                 role_of(clients.client("cloudformation"), settings.stack),
             ),
         ),
+        scaling=ApplicationAutoScaling(lambda: clients.client("application-autoscaling")),
     )
 
 

@@ -9,7 +9,8 @@ from tidegate.domain.deployment import Deployment, Line
 from tidegate.domain.errors import NotFoundError
 from tidegate.domain.outcome import Outcome
 from tidegate.domain.plan import Plan
-from tidegate.domain.rollout import ServiceState
+from tidegate.domain.rollout import Direction, ServiceState
+from tidegate.domain.scaling import has_count
 from tidegate.ledger.handover import release
 from tidegate.ledger.interventions import Interventions
 from tidegate.ledger.locks import Locks
@@ -34,13 +35,21 @@ def runs(state: ServiceState | None, task_definition: str) -> bool:
     return state is not None and state.runs(task_definition)
 
 
+def arrived(plan: Plan, direction: Direction, state: ServiceState | None, task_definition: str) -> bool:
+    """Whether a service is where it was to go; of one that is scaled its count says so, whatever it runs."""
+    if plan.scale is None:
+        return runs(state, task_definition)
+    return has_count(state, plan.scale.wanted(direction), autoscaled=plan.scale.autoscaled)
+
+
 def described(plan: Plan, task_definitions: Mapping[str, str], changed: str) -> dict[str, dict[str, Any]]:
-    reverted = changed == "Reverted"
+    reverted, scale = changed == "Reverted", plan.scale
     return {
         service.key: {
             "outcome": changed if service.changed else "Unchanged",
             "task_definition": task_definitions[service.key],
             **({} if reverted else {"digest": service.digest}),
+            **({} if scale is None else {"desired": scale.before if reverted else scale.count}),
         }
         for service in plan.services
     }

@@ -17,6 +17,7 @@ from tidegate.ports import Ports, Write
 from tidegate.steps.announce import announce
 from tidegate.steps.ending import (
     answer,
+    arrived,
     count,
     described,
     fence_of,
@@ -24,7 +25,6 @@ from tidegate.steps.ending import (
     note_page,
     open_document,
     plan_of,
-    runs,
     states_of,
     unfinished,
 )
@@ -98,7 +98,8 @@ def _how_it_failed(
     astray = [
         service.key
         for service in plan.services
-        if service.key in touched and not runs(states.get(service.service), previous[service.key])
+        if service.key in touched
+        and not arrived(plan, Direction.REVERT, states.get(service.service), previous[service.key])
     ]
     services = described(plan, previous, "Reverted")
     for key in astray:
@@ -110,7 +111,7 @@ def _how_it_failed(
     if astray:
         return (
             Outcome.FAILED_DIRTY,
-            f"{reason}; not back on the previous release: {', '.join(astray)}",
+            f"{reason}; not back on the previous {'count' if plan.scale else 'release'}: {', '.join(astray)}",
             services,
         )
     return Outcome.FAILED_CLEAN, reason, services

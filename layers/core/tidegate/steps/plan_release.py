@@ -130,14 +130,17 @@ def _settled(
         return None
     unchanged = replace(deployment, release=proposal.release)
     _open(ledger, unchanged)
-    return _answer(Outcome.NO_CHANGE.value, deployment.id, unchanged, reason=_nothing(deployment))
+    return _answer(Outcome.NO_CHANGE.value, deployment.id, unchanged, reason=_nothing(deployment, proposal))
 
 
 NOTHING = "every service runs these images already"
 MIGRATED = "the migrations of this release ran here before"
 
 
-def _nothing(deployment: Deployment) -> str:
+def _nothing(deployment: Deployment, proposal: Proposal) -> str:
+    scale = proposal.plan.scale
+    if scale is not None:
+        return f"{scale.service} has a desired count of {scale.count} already"
     return MIGRATED if deployment.only_migrations else NOTHING
 
 
@@ -162,7 +165,9 @@ def _plan_again(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     if proposal.busy:
         return _busy(ledger, deployment, proposal.busy[0])
     if proposal.nothing_to_do and not rollback and not deployment.rotation:
-        return _answer(Outcome.NO_CHANGE.value, deployment.id, deployment, reason=_nothing(deployment))
+        return _answer(
+            Outcome.NO_CHANGE.value, deployment.id, deployment, reason=_nothing(deployment, proposal)
+        )
     # A rollback whose way was cleared finds its release back in place: it has succeeded all the same.
     return _go_on(ports, ledger, deployment, proposal, int(event["fence"]))
 
@@ -244,7 +249,7 @@ def _served(ledger: Ledger, request: RotateRequest, deployment: Deployment) -> M
 
 def _order(request: Request, identity: str) -> str:
     """Of a push: when it was made, where somebody recorded that, else when it arrived."""
-    if not isinstance(request, DeployRequest) or not request.by_event or request.restart is not None:
+    if not isinstance(request, DeployRequest) or not request.by_event or request.unreleased:
         return ""
     return request.order or identity
 
@@ -257,7 +262,7 @@ def _with_plan(ledger: Ledger, deployment: Deployment, proposal: Proposal) -> De
         queue=proposal.queue,
         approval=proposal.approval,
     )
-    if proposal.restart:
+    if proposal.unreleased:
         return replace(deployment, release=proposal.release)
     if ledger.current(deployment.system, deployment.environment) is None:
         _adopt(ledger, deployment, proposal)
@@ -324,13 +329,18 @@ def _asked(deployment: Deployment) -> str:
         what = "restart requested"
     if deployment.only_migrations:
         what = "migrations requested"
+    if deployment.scales:
+        what = "scaling requested"
     if deployment.rotation:
         what = "adoption requested" if deployment.adopts else "rotation requested"
     return f"{what} by {deployment.actor}" if deployment.actor else what
 
 
 def _told(deployment: Deployment, proposal: Proposal) -> str:
-    name = "restart" if proposal.restart else deployment.release_name
+    scale = proposal.plan.scale
+    if scale is not None:
+        return f"{scale.service}: {scale.told}"
+    name = "restart" if proposal.unreleased else deployment.release_name
     rotation = proposal.plan.rotation
     if rotation is not None and rotation.adopt is not None:
         return f"{rotation.secret}: a second user is to be prepared"

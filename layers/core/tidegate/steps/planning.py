@@ -34,6 +34,7 @@ from tidegate.steps.migration_planning import propose_migration, refuse_step_bac
 from tidegate.steps.proposal import Proposal
 from tidegate.steps.restarting import propose_restart
 from tidegate.steps.routing import read_place
+from tidegate.steps.scale_planning import propose_scale
 from tidegate.steps.services import ServiceFacts, read_services
 
 
@@ -49,6 +50,8 @@ def propose_deploy(ports: Ports, request: DeployRequest) -> Proposal:
     if request.restart is not None:
         pass_gates(ports, view, request, None, {})
         return replace(propose_restart(ports, ledger, view, request.restart), queue=view.settings.queue)
+    if request.scale is not None:
+        return propose_scale(ports, ledger, view, request.scale)
     images, commit = images_of(ports, view, request)
     pass_gates(ports, view, request, commit, images)
     facts = read_services(ports, view)

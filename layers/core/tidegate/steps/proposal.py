@@ -15,11 +15,11 @@ from tidegate.steps.services import Busy
 class Proposal:
     """A plan, what it was made from, and what would hold it up.
 
-    `digests` are those of the release, `release` its number where it is known already (a `restart` has none where
-    nothing was ever released); `busy` names services whose ECS deployment, not ours, is under way and has to end first;
-    `differences` is per service what the new task definition changes. `approval` says that a person must approve
-    (`other`: one who is not the author), `queue` how the environment's manifest wants others to wait; `folder` holds
-    the SQL files that were looked at.
+    `digests` are those of the release, `release` its number where it is known already (what is `unreleased`, a restart
+    or a change of a count, has none where nothing was ever released); `busy` names services whose ECS deployment, not
+    ours, is under way and has to end first; `differences` is per service what the new task definition changes.
+    `approval` says that a person must approve (`other`: one who is not the author), `queue` how the environment's
+    manifest wants others to wait; `folder` holds the SQL files that were looked at.
     """
 
     plan: Plan
@@ -30,7 +30,7 @@ class Proposal:
     differences: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
     approval: str | None = None
     queue: str = "fifo"
-    restart: bool = False
+    unreleased: bool = False
     folder: Folder | None = None
 
     @property

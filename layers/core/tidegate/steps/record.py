@@ -25,13 +25,13 @@ from tidegate.ports import Ports, Write
 from tidegate.steps.announce import announce
 from tidegate.steps.ending import (
     answer,
+    arrived,
     count,
     described,
     fence_of,
     leave,
     open_document,
     plan_of,
-    runs,
     states_of,
     unfinished,
 )
@@ -116,7 +116,7 @@ def _succeed(ports: Ports, ledger: Ledger, deployment: Deployment, fence: int) -
         astray = [
             service.key
             for service in plan.changed
-            if not runs(states.get(service.service), targets[service.key])
+            if not arrived(plan, Direction.ROLL, states.get(service.service), targets[service.key])
         ]
         if astray:
             what = "a service does not run what was rolled out"
@@ -127,7 +127,7 @@ def _succeed(ports: Ports, ledger: Ledger, deployment: Deployment, fence: int) -
             report = alarm_report(ringing)
             ledger.save_report(deployment.id, report)
             return answer({**open_document(deployment, report.summary()), "outcome": NOT_RECORDED})
-        services = described(plan, targets, "Restarted" if deployment.restart else "Rolled")
+        services = described(plan, targets, _did(deployment))
         try:
             deployment = ledger.end(
                 deployment,
@@ -147,14 +147,28 @@ def _succeed(ports: Ports, ledger: Ledger, deployment: Deployment, fence: int) -
             return answer({**open_document(deployment, abort.message), "outcome": NOT_RECORDED})
         count(ports, deployment)
     if deployment.outcome is Outcome.SUCCEEDED and (first or unfinished(ports, deployment)):
-        for service in () if deployment.only_migrations else plan_of(deployment).services:
-            # What runs now, for infrastructure as code to deploy.
-            ports.registry.publish_image(
-                deployment.system, deployment.environment, service.image, service.image_uri
-            )
+        _publish(ports, deployment)
         announce(ports, deployment, Outcome.SUCCEEDED.event)
     leave(ports, deployment)
     return answer(deployment.document().to_json())
+
+
+def _did(deployment: Deployment) -> str:
+    """What became of a service that changed."""
+    if deployment.scales:
+        return "Scaled"
+    return "Restarted" if deployment.restart else "Rolled"
+
+
+def _publish(ports: Ports, deployment: Deployment) -> None:
+    """What runs now, for infrastructure as code to deploy; of a service that auto scaling scales, no count."""
+    place, plan = (deployment.system, deployment.environment), plan_of(deployment)
+    if plan.scale is not None:
+        if not plan.scale.autoscaled:
+            ports.registry.publish_count(*place, plan.scale.service, plan.scale.count)
+        return
+    for service in () if deployment.only_migrations else plan.services:
+        ports.registry.publish_image(*place, service.image, service.image_uri)
 
 
 def _guard(ledger: Ledger, deployment: Deployment) -> list[Write]:

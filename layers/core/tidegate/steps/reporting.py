@@ -12,6 +12,7 @@ from tidegate.domain.redaction import redacted
 from tidegate.domain.rollout import Direction, ServiceState
 from tidegate.ledger.records import Ledger
 from tidegate.ports import Ports, StoppedTask, TaskDefinition
+from tidegate.steps.scaling import why_not
 
 LOG_LINES = 20
 _TASKS = 5
@@ -23,6 +24,8 @@ def report_failure(
 ) -> Mapping[str, Any]:
     """Put the report of one service into the ledger; gives `{"service", "outcome", "summary"}`."""
     key, outcome, reason = event["service"], event["outcome"], readable(event.get("reason") or "")
+    if deployment.scales:
+        reason = f"{why_not(ports, deployment)} ({reason})" if reason else why_not(ports, deployment)
     rollout = ledger.rollout(deployment.id, key, Direction(event["direction"]))
     report = replace(gather(ports, deployment, key, rollout, reason), direction=Direction(event["direction"]))
     if deployment.outcome is not None:

@@ -32,7 +32,7 @@ def propose_restart(ports: Ports, ledger: Ledger, view: EnvironmentView, restart
         {} if release is None else release.digests,
         None if release is None else release.number,
         tuple(fact.busy for fact in facts.values() if fact.busy is not None),
-        restart=True,
+        unreleased=True,
     )
 
 

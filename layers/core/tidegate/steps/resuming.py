@@ -1,7 +1,7 @@
-"""Answering the tasks that wait: for an ECS deployment, a build, the scan of an image, an alarm, a person, a one-off
-task, a snapshot.
+"""Answering the tasks that wait: for an ECS deployment, a service's count, a build, the scan of an image, an alarm, a
+person, a one-off task, a snapshot.
 
-What is awaited is named `ecs-svc/…` (an ECS deployment's own id), `build/<CodeBuild's id>`,
+What is awaited is named `ecs-svc/…` (an ECS deployment's own id), `ecs-count/<cluster>/<service>`, `build/<id>`,
 `scan/<repository>@<digest>`, `alarm/<name>`, `approval/<deployment>`, `ecs-task/<task's id>` or
 `snapshot/<cluster or instance>/<identifier>`. An event, or the sweep, only says that it is
 time to look: AWS's answer, or the ledger's, decides.
@@ -19,6 +19,7 @@ from tidegate.domain.errors import NotFoundError
 from tidegate.domain.intervention import APPROVED, Approval
 from tidegate.domain.outcome import Outcome, OutcomeDocument
 from tidegate.domain.rollout import RolloutOutcome, RolloutVerdict, ServiceState, judge
+from tidegate.domain.scaling import judge_count
 from tidegate.ledger.builds import BuildLedger
 from tidegate.ledger.interventions import Interventions
 from tidegate.ledger.records import Ledger
@@ -26,14 +27,15 @@ from tidegate.ledger.time import parse_iso
 from tidegate.ports import Item, Ports
 
 ROLLOUT, BUILD, SCAN, ALARM, APPROVAL = "ecs-svc/", "build/", "scan/", "alarm/", "approval/"
-TASK, SNAPSHOT = "ecs-task/", "snapshot/"
-KINDS = (ROLLOUT, BUILD, SCAN, ALARM, APPROVAL, TASK, SNAPSHOT)
+TASK, SNAPSHOT, COUNT = "ecs-task/", "snapshot/", "ecs-count/"
+KINDS = (ROLLOUT, BUILD, SCAN, ALARM, APPROVAL, TASK, SNAPSHOT, COUNT)
 # By its group, the event of a task tells that it migrates.
 MIGRATION_GROUP = "tidegate-migrate-"
 # The part of a release that is watched when all services have rolled; no service can have this name.
 BAKE = "bake"
 # How a timeline tells what ECS decided.
 COMPLETED, FAILED = "ECS deployment completed", "ECS deployment failed"
+REACHED = "desired count reached"
 
 
 def awaited_build(build_id: str) -> str:
@@ -54,6 +56,11 @@ def awaited_approval(deployment_id: str) -> str:
 
 def awaited_task(arn: str) -> str:
     return f"{TASK}{arn.rsplit('/', 1)[-1]}"
+
+
+def awaited_count(cluster: str, service: str) -> str:
+    """Each by its name or its ARN."""
+    return f"{COUNT}{cluster.rsplit('/', 1)[-1]}/{service.rsplit('/', 1)[-1]}"
 
 
 def awaited_snapshot(kind: str, snapshot: str) -> str:
@@ -246,6 +253,21 @@ def _snapshots(ports: Ports, ledger: Ledger, waiting: Sequence[Item]) -> int:
     return resumed
 
 
+def _counts(ports: Ports, ledger: Ledger, waiting: Sequence[Item]) -> int:
+    resumed = 0
+    for item in waiting:
+        name = item["ecs_service"]
+        verdict = judge_count(ports.containers.services(item["cluster"], [name]).get(name), item)
+        if verdict is None:
+            continue
+        if ports.executions.succeed(item["token"], rolled_out(item, verdict)):
+            resumed += 1
+            what = REACHED if verdict.outcome is RolloutOutcome.ROLLED else "desired count not reached"
+            ledger.tell(item["deployment"], what, item["service"], verdict.reason)
+        ledger.answered(item["awaited"], item["execution"], item["token"], item["deployment"])
+    return resumed
+
+
 # In the order of KINDS.
 _ANSWERS: tuple[Callable[[Ports, Ledger, Sequence[Item]], int], ...] = (
     _rollouts,
@@ -255,4 +277,5 @@ _ANSWERS: tuple[Callable[[Ports, Ledger, Sequence[Item]], int], ...] = (
     _approvals,
     _tasks,
     _snapshots,
+    _counts,
 )

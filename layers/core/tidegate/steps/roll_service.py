@@ -1,7 +1,8 @@
 """Function `roll_service`: one service's ECS deployment.
 
 `Start` brings a service to its target and leaves its task token with the ECS deployment that does it; the record of
-what is intended is written before ECS is touched, so a retry adopts what was begun. `Await` waits for somebody
+what is intended is written before ECS is touched, so a retry adopts what was begun (`steps.scaling` has the start of
+a deployment that changes a count). `Await` waits for somebody
 else's deployment. `Bake` waits for the alarms that are watched when all have rolled. `Report` gathers why one failed.
 """
 
@@ -27,6 +28,7 @@ from tidegate.steps.fencing import insist_on_lock
 from tidegate.steps.reporting import report_failure
 from tidegate.steps.resuming import rolled_out
 from tidegate.steps.revisions import revision_with
+from tidegate.steps.scaling import start_scaling
 from tidegate.steps.stopping import abort_of, aborted, interruptible
 
 
@@ -38,6 +40,8 @@ def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     deployment = ledger.deployment(event["system"], event["environment"], event["deployment"])
     if deployment is None:
         raise NotFoundError(f"deployment {event['deployment']} is not in the ledger", field="deployment")
+    if event["step"] == "Start" and deployment.scales:
+        return start_scaling(event, ports, ledger, deployment)
     if event["step"] == "Start":
         return _Rolling(event, ports, ledger, deployment).start()
     if event["step"] == "Await":

@@ -62,7 +62,7 @@ def propose_rotation(ports: Ports, request: RotateRequest, deployment_id: str) -
         {} if release is None else release.digests,
         None if release is None else release.number,
         queue=view.settings.queue,
-        restart=True,
+        unreleased=True,
     )
     if request.adopt is not None:
         return proposal

@@ -73,6 +73,13 @@ def read_services(ports: Ports, view: EnvironmentView) -> dict[str, ServiceFacts
     }
 
 
+def read_service(ports: Ports, view: EnvironmentView, key: str) -> ServiceFacts:
+    """One of them, whatever the others are like."""
+    service = view.services[key]
+    state = ports.containers.services(view.cluster, [service.service]).get(service.service)
+    return _facts(ports, view, key, service, state)
+
+
 def _facts(
     ports: Ports, view: EnvironmentView, key: str, service: ResolvedService, state: ServiceState | None
 ) -> ServiceFacts:

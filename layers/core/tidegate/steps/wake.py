@@ -7,7 +7,7 @@ see at once (the first task that stopped with an error).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tidegate.domain.deployment import Line
@@ -18,6 +18,7 @@ from tidegate.steps.announce import announce_refusal
 from tidegate.steps.resuming import (
     MIGRATION_GROUP,
     awaited_alarm,
+    awaited_count,
     awaited_scan,
     awaited_snapshot,
     awaited_task,
@@ -30,17 +31,11 @@ _SNAPSHOT_EVENTS = {"RDS DB Cluster Snapshot Event": "cluster", "RDS DB Snapshot
 
 def run(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     """An EventBridge event; gives `{"did": …}` for the log. Raises only what a retry may mend."""
-    detail_type = event.get("detail-type")
+    detail_type = str(event.get("detail-type"))
     if detail_type == "Image Published":
         return _published(event, ports)
-    if detail_type == "ECS Deployment State Change":
-        return _ecs_deployment(event, ports)
-    if detail_type == "ECS Task State Change":
-        return _ecs_task(event, ports)
-    if detail_type == "ECR Image Scan":
-        return _scan(event, ports)
-    if detail_type == "CloudWatch Alarm State Change":
-        return _alarm(event, ports)
+    if detail_type in _OF_AWS:
+        return _OF_AWS[detail_type](event, ports)
     if detail_type in _SNAPSHOT_EVENTS:
         identifier = str(event["detail"].get("SourceIdentifier"))
         return _decided(ports, awaited_snapshot(_SNAPSHOT_EVENTS[detail_type], identifier))
@@ -116,6 +111,12 @@ def _ecs_deployment(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]
     return _decided(ports, str(event["detail"].get("deploymentId")))
 
 
+def _ecs_service(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
+    """A service is steady: it may have the count that somebody waits for."""
+    resources = event.get("resources") or [""]
+    return _decided(ports, awaited_count(str(event["detail"].get("clusterArn")), str(resources[0])))
+
+
 def _scan(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
     detail = event["detail"]
     return _decided(ports, awaited_scan(str(detail.get("repository-name")), str(detail.get("image-digest"))))
@@ -165,3 +166,12 @@ def _ecs_task(event: Mapping[str, Any], ports: Ports) -> Mapping[str, Any]:
         )
         ledger.tell_once(item["deployment"], f"task-{task}", line)
     return {"did": "told", "tasks": len(waiting)}
+
+
+_OF_AWS: Mapping[str, Callable[[Mapping[str, Any], Ports], Mapping[str, Any]]] = {
+    "ECS Deployment State Change": _ecs_deployment,
+    "ECS Task State Change": _ecs_task,
+    "ECS Service Action": _ecs_service,
+    "ECR Image Scan": _scan,
+    "CloudWatch Alarm State Change": _alarm,
+}
