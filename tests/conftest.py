@@ -13,6 +13,11 @@ from tests.support.docker_engine import (  # noqa: F401 -- hooks of pytest
     pytest_testnodedown,
 )
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--systems", action="store_true", help="carry the five systems end to end (an hour)")
+
+
 # A shell that starts a test run in the background lets it ignore Ctrl-C, and so would every command that a test
 # starts and interrupts; a handler, unlike that, is not inherited.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -1,0 +1,146 @@
+"""The five systems, each of their environments, from an empty account of its region to a rotation: `make systems`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tidegate.domain.outcome import Outcome
+
+from tests.systems.e2e import combinations, logins, proofs
+from tests.systems.e2e.account import running_account
+from tests.systems.e2e.carried import Carried
+from tests.systems.e2e.combinations import Combination
+from tests.systems.e2e.rows import PROPERTY, Row
+from tests.systems.e2e.sources import AFTER, BEFORE
+
+pytestmark = [pytest.mark.emulator, pytest.mark.systems]
+
+
+def _parameters() -> Iterator[object]:
+    for one in combinations.every():
+        marks = [pytest.mark.docker] if one.contained else []
+        yield pytest.param(one, id=one.name.replace(" ", "-"), marks=marks)
+
+
+@pytest.mark.parametrize("combination", list(_parameters()))
+def test_a_system_is_carried_from_an_empty_account_to_a_rotation(
+    combination: Combination, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    row = Row(combination.name)
+    # The same dictionary until the end: what a failure leaves is on the table.
+    request.node.user_properties.append((PROPERTY, [row.name, row.cells]))
+    with row.opened(
+        running_account(tmp_path / "state", combination.region, contained=combination.contained)
+    ) as account:
+        carried = Carried(account, combination, tmp_path)
+        with row.cell("stack"):
+            carried.provision()
+            _the_stack_registers_and_watches(carried)
+        with row.cell("runner"):
+            carried.run_functions_there()
+        with row.cell("adopt"):
+            carried.adopt()
+        with row.cell("first push"):
+            _the_first_push(carried)
+        with row.cell("migration"):
+            _a_migration(carried)
+        with row.cell("broken"):
+            _a_broken_release(carried)
+        with row.cell("rollback"):
+            _a_rollback(carried)
+        with row.cell("rotation"):
+            _a_rotation(carried)
+        with row.cell("proof"):
+            proofs.of(combination.system)(carried)
+
+
+def _the_stack_registers_and_watches(carried: Carried) -> None:
+    account = carried.account
+    registered = account.ports.registry.manifest(carried.system, carried.environment)
+    assert registered == carried.manifest, "deploying the stack registers the system"
+    cloudwatch = account.client("cloudwatch")
+    assert cloudwatch.describe_alarms()["MetricAlarms"]
+    assert cloudwatch.list_dashboards()["DashboardEntries"]
+    carried.running().settle()
+
+
+def _the_first_push(carried: Carried) -> None:
+    if carried.combination.before is not None:
+        _is_refused_before_it_ran_there(carried)
+    released = carried.release("first", carried.sources.every())
+    assert released.outcome is Outcome.SUCCEEDED, released.explanation
+    carried.first = released
+    _what_runs_is(carried, released.release)
+    if carried.migrates:
+        assert carried.columns() == BEFORE
+
+
+def _a_migration(carried: Carried) -> None:
+    files = carried.sources.migration() | carried.sources.version("2.0.0")
+    released = carried.release("a label", files)
+    assert released.outcome is Outcome.SUCCEEDED, released.explanation
+    _what_runs_is(carried, released.release)
+    if carried.migrates:
+        assert carried.columns() == AFTER
+
+
+def _a_broken_release(carried: Carried) -> None:
+    running = carried.running()
+    before = running.digests()
+    service = list(carried.manifest["services"])[-1]
+    files = carried.sources.version("2.1.0")
+    with _fault(carried, running.services[service]):
+        if carried.account.engine is not None:
+            files |= carried.sources.broken(service)
+        released = carried.release("broken", files)
+    assert released.outcome is Outcome.FAILED_CLEAN, released.explanation
+    assert running.digests() == before, "every service is back on what ran"
+    carried.developer.scratch.write(carried.sources.mended(service))
+
+
+def _a_rollback(carried: Carried) -> None:
+    assert carried.first is not None
+    done = carried.deployed("rollback", "--reason", "the label is wrong")
+    assert done.outcome is Outcome.SUCCEEDED, done.explanation
+    assert done.release == carried.first.release
+    _what_runs_is(carried, carried.first.release)
+
+
+def _a_rotation(carried: Carried) -> None:
+    secret = carried.secret
+    before = secret.credential()
+    with logins.all_the_time(secret) as loop:
+        done = carried.deployed("rotate", secret.name)
+    assert done.outcome is Outcome.ROTATED, done.explanation
+    assert loop.refused == []
+    assert loop.users[0] == before.username
+    assert len(loop.users) == 2, "somebody logged in with the one, then with the other"
+    assert sorted(carried.order(done)) == sorted(carried.manifest["services"])
+    _what_runs_is(carried, carried.first.release if carried.first else None)
+
+
+def _is_refused_before_it_ran_there(carried: Carried) -> None:
+    """`after`: with no release that has succeeded there, nothing comes here."""
+
+
+def _what_runs_is(carried: Carried, release: int | None) -> None:
+    known = carried.account.ledger.release(carried.system, release or 0)
+    assert known is not None
+    wanted = {key: known.digests[entry["image"]] for key, entry in carried.manifest["services"].items()}
+    assert carried.running().digests() == wanted
+
+
+@contextmanager
+def _fault(carried: Carried, service: str) -> Iterator[None]:
+    """New deployments of that ECS service crash, where no container does so by itself."""
+    if carried.account.engine is not None:
+        yield
+        return
+    carried.account.control.set_fault(service, "crash")
+    try:
+        yield
+    finally:
+        carried.account.control.clear_fault(service)
