@@ -32,7 +32,7 @@ _OPTIONS = {
     "to": "--to",
     "force": "--force",
     "secret": "SECRET",
-    "scale.service": "SERVICE",
+    "service": "SERVICE",
     "scale.count": "N",
 }
 

@@ -10,6 +10,7 @@ from tests.e2e import (
     migration_scenarios,
     rare_scenarios,
     rotation_scenarios,
+    scale_scenarios,
     scan_scenarios,
     scenarios,
     webhook_scenarios,
@@ -22,6 +23,7 @@ assert gate_scenarios
 assert migration_scenarios
 assert rare_scenarios
 assert rotation_scenarios
+assert scale_scenarios
 assert scan_scenarios
 assert webhook_scenarios  # importing them adds their stories to the others
 

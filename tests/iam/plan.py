@@ -8,6 +8,7 @@ from tests.e2e import (
     migration_scenarios,
     rare_scenarios,
     rotation_scenarios,
+    scale_scenarios,
     scan_scenarios,
     webhook_scenarios,
 )
@@ -21,6 +22,10 @@ LIKELY = {
     ("plan_release", "ssm:DescribeParameters"): "a_secret_and_a_parameter_must_exist",
     ("plan_release", "cloudwatch:DescribeAlarms"): "an_alarm_that_rings_already_is_refused",
     ("plan_release", "ecr:DescribeImageScanFindings"): scan_scenarios.a_scan_is_asked_for.__name__,
+    (
+        "plan_release",
+        "application-autoscaling:DescribeScalableTargets",
+    ): scale_scenarios.a_service_is_scaled_and_keeps_its_count.__name__,
     ("lock", "dynamodb:DeleteItem"): "a_waiter_that_died_is_passed_over",
     ("lock", "states:DescribeExecution"): "a_stopped_run_is_reverted",
     ("roll_service", "dynamodb:DeleteItem"): "a_crash_brings_every_service_back",

@@ -167,6 +167,28 @@ def test_updating_to_an_unknown_revision_is_refused(world: World) -> None:
         world.containers.update_service("arive-cluster", "api", "arive-api:9")
 
 
+def test_a_count_is_changed_alone(world: World) -> None:
+    revision = world.containers.register(CONTENT, {}).arn
+    world.add_service("arive-cluster", "api", revision)
+    before = world.containers.services("arive-cluster", ["api"])["api"]
+    world.containers.set_desired_count("arive-cluster", "api", 3)
+    after = world.containers.services("arive-cluster", ["api"])["api"]
+    assert (before.desired_count, after.desired_count) == (1, 3)
+    assert after.primary is not None
+    assert before.primary is not None
+    assert (after.primary.id, after.task_definition) == (before.primary.id, revision)
+    assert after.scheduling_strategy == "REPLICA"
+
+
+def test_the_count_of_what_does_not_exist_is_not_found(world: World) -> None:
+    revision = world.containers.register(CONTENT, {}).arn
+    with pytest.raises(NotFoundError):
+        world.containers.set_desired_count("missing", "api", 3)
+    world.add_service("arive-cluster", "api", revision)
+    with pytest.raises(NotFoundError):
+        world.containers.set_desired_count("arive-cluster", "other", 3)
+
+
 # What moto does not do: answers on the wire
 
 AT = 1772442000  # 2026-03-02T09:00:00Z
@@ -241,6 +263,23 @@ def test_alarms_that_are_not_enabled_do_not_count(ecs: Any) -> None:
     assert state.circuit_breaker is False
     assert state.deployment_controller == "EXTERNAL"
     assert state.primary is None
+
+
+def test_a_count_and_a_revision_are_asked_for_apart(ecs: Any) -> None:
+    """A release never says how many, a change of the count never what: neither takes back what the other did."""
+    wire = Wire(ecs, ok({"service": SERVICE}), ok({"service": SERVICE}))
+    containers(ecs).set_desired_count("c", "api", 0)
+    containers(ecs).update_service("c", "api", f"{ARN}api:2")
+    place = {"cluster": "c", "service": "api"}
+    assert wire.requests == [
+        {**place, "desiredCount": 0},
+        {**place, "taskDefinition": f"{ARN}api:2", "forceNewDeployment": False},
+    ]
+
+
+def test_a_daemon_is_told_apart(ecs: Any) -> None:
+    Wire(ecs, ok({"services": [{**SERVICE, "schedulingStrategy": "DAEMON"}]}))
+    assert containers(ecs).services("c", ["api"])["api"].scheduling_strategy == "DAEMON"
 
 
 def test_services_are_asked_for_by_tens(ecs: Any) -> None:

@@ -109,3 +109,27 @@ def test_a_large_manifest_is_in_the_table_before_it_is_pointed_to(on_moto: Ports
         moto.client(service).meta.events.register("before-call", lambda model, **_: order.append(model.name))
     on_moto.registry.put_manifest("arive", "production", LARGE)
     assert order == ["PutItem", "PutParameter"]
+
+
+def test_a_count_comes_back_as_it_was_told(registry: tuple[Registry, Text]) -> None:
+    port, _ = registry
+    assert port.count("arive", "production", "worker") is None
+    for count in (3, 0):
+        port.publish_count("arive", "production", "worker", count)
+        assert port.count("arive", "production", "worker") == count
+    assert port.count("arive", "production", "api") is None
+    assert port.systems() == []
+
+
+def test_a_count_is_a_plain_parameter(on_moto: Ports, moto: Clients) -> None:
+    on_moto.registry.publish_count("arive", "production", "worker", 3)
+    found = moto.client("ssm").get_parameter(Name="/tidegate/arive/production/count/worker")["Parameter"]
+    assert (found["Value"], found["Type"]) == ("3", "String")
+
+
+@pytest.mark.parametrize("text", ["many", "-1", "3.0", "²"])
+def test_what_is_no_number_is_no_count(on_moto: Ports, moto: Clients, text: str) -> None:
+    """Somebody else may write it: it is put right by the next change."""
+    name = "/tidegate/arive/production/count/worker"
+    moto.client("ssm").put_parameter(Name=name, Value=text, Type="String")
+    assert on_moto.registry.count("arive", "production", "worker") is None

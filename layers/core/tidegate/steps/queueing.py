@@ -40,8 +40,8 @@ def supersede_waiting(ports: Ports, ledger: Ledger, rollback: Deployment) -> Non
     why = _with_reason(f"rollback {rollback.id} by {rollback.actor or 'somebody'}", rollback)
     for identity, _ in _waiting(ports, rollback):
         waiting = ledger.deployment(rollback.system, rollback.environment, identity)
-        # A rotation brings no release: it waits until the rollback is over.
-        if waiting is not None and not waiting.rotation:
+        # Neither a rotation nor a count is of a release: they wait until the rollback is over.
+        if waiting is not None and not (waiting.rotation or waiting.scales):
             withdraw(ports, waiting, superseded(waiting, why))
 
 
