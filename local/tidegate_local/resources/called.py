@@ -36,7 +36,7 @@ def check() -> None:
     expect_attributes(alb, "_listeners")
     expect(provisioners, "_ec2_sg_permissions", signature="(rules)")
     expect(provisioners, "_pascal_to_camel", signature="(obj)")
-    expect_attributes(provisioners, "_ec2_apply_tags", "_delete_predecessor", "_physical_name")
+    expect_attributes(provisioners, "_ec2_apply_tags", "_physical_name")
 
 
 # -- EC2 -------------------------------------------------------------------------------------------

@@ -41,10 +41,8 @@ class Kind:
             physical_id: str, old: Given, new: Given, stack_name: str, logical_id: str | None = None
         ) -> Made:
             if any(old.get(name) != new.get(name) for name in self.replaced_by):
-                made = create(logical_id or physical_id, new, stack_name)
-                if made[0] != physical_id:
-                    provisioners._delete_predecessor(self.delete, physical_id, old)
-                return made
+                # The loop of the stack deletes the old one once it has come to its end.
+                return create(logical_id or physical_id, new, stack_name)
             return physical_id, self.update(physical_id, new)
 
         return {"create": create, "update": update, "update_with_logical_id": True, "delete": self.delete}

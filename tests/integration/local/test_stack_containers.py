@@ -15,7 +15,7 @@ SECRET = "arn:aws:secretsmanager:us-east-1:000000000000:secret:shop/database-AbC
 
 
 def test_what_a_stack_says_of_a_container_is_what_the_api_says(cloud: Cloud) -> None:
-    """Guards `normalized` of the mend: MiniStack leaves `ValueFrom` and the like as CloudFormation spells them."""
+    """Guards `_define`: MiniStack leaves `ValueFrom` and the like as CloudFormation spells them."""
     name = f"shop-{uuid.uuid4().hex[:8]}"
     container = {
         "Name": "api",
@@ -50,4 +50,4 @@ def test_what_a_stack_says_of_a_container_is_what_the_api_says(cloud: Cloud) -> 
         "options": {"Splunk-Url": "https://example.com"},
         "secretOptions": [{"name": "splunk-token", "valueFrom": SECRET}],
     }
-    assert proxy == {"name": "proxy", "image": "proxy"}
+    assert (proxy["name"], proxy["image"]) == ("proxy", "proxy")
