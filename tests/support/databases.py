@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tidegate.domain.credentials import JSON, Format
 from tidegate.ports import SqlError
 
 from tests.support.scripted import Scripted, recorded
@@ -35,10 +36,19 @@ class FakeDatabases(Scripted):
         self.answers: list[tuple[str, Any]] = []
         self.statements: list[tuple[str, dict[str, Any]]] = []
         self.sessions: list[FakeSession] = []
+        self.formats: list[Format] = []
 
     @recorded
-    def connect(self, secret: str, tls: str, application: str, patience: float) -> FakeSession:
+    def connect(
+        self,
+        secret: str,
+        tls: str,
+        application: str,
+        patience: float,
+        format: Format = JSON,  # noqa: A002 - the manifest's word
+    ) -> FakeSession:
         self.sessions.append(FakeSession(self))
+        self.formats.append(format)
         return self.sessions[-1]
 
     def answer(self, sql: str, values: dict[str, Any]) -> Rows:

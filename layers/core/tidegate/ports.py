@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from tidegate.domain.build import BuildRun
-from tidegate.domain.credentials import Credential
+from tidegate.domain.credentials import JSON, Credential, Format
 from tidegate.domain.rollout import EcsDeployment, ServiceState
 from tidegate.domain.scaling import Bounds
 from tidegate.domain.schedule import Schedule
@@ -460,8 +460,16 @@ class Session(Protocol):
 class Databases(Protocol):
     """Databases, by the name of the secret that holds a credential."""
 
-    def connect(self, secret: str, tls: str, application: str, patience: float) -> Session:
-        """A new connection under this `application_name`; `tls` is `verify-full` or `off`.
+    def connect(
+        self,
+        secret: str,
+        tls: str,
+        application: str,
+        patience: float,
+        format: Format = JSON,  # noqa: A002 - the manifest's word
+    ) -> Session:
+        """A new connection under this `application_name`; `tls` is `verify-full` or `off`, `format` how the secret says
+        what a credential has.
 
         A server that does not answer, or says that it is starting, is asked again for `patience` seconds (a paused
         Aurora wakes when it is). Raises TransientError when it never answered, and OutsideError for a secret that is
@@ -503,12 +511,16 @@ class Login(Protocol):
     def sessions(self, user: str) -> int:
         """How many connections a user has, beside this one."""
 
-    def adoption(self, user: str, second: str) -> Sequence[str]:
-        """The statements that make `second` stand for `user`: without passwords, each may run twice, and none where it
-        is so already."""
+    def exists(self, user: str) -> bool:
+        """Whether there is such a user, who may log in or not."""
 
-    def run(self, statements: Sequence[str]) -> None:
-        """Those of `adoption`."""
+    def adoption(self, user: str, second: str) -> Sequence[str]:
+        """The statements that make `second` stand for `user`, and `user` itself with what it needs in this database
+        where it is not there (then `second` may be the same). Each may run twice, and there are none where it is so
+        already. Where a password belongs, words stand that say which."""
+
+    def run(self, statements: Sequence[str], user: str, password: str) -> None:
+        """Those of `adoption`; `user`, where it is made, gets this password."""
 
     def close(self) -> None: ...
 

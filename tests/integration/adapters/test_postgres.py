@@ -99,6 +99,41 @@ def test_a_secret_of_another_shape(value: object, said: str) -> None:
     assert said in refusal(value).message
 
 
+NPGSQL = {"key": "connection_string", "style": "npgsql"}
+
+
+def test_a_connection_string_that_the_manifest_rotates() -> None:
+    """The same secret for the services, for rotations and for migrations."""
+    value = {
+        "connection_string": f"Host=127.0.0.1;Port={free_port()};Database=d;Username=u;Password={CANARY}"
+    }
+    with pytest.raises(TransientError, match=r"^the database cannot be reached: connection refused$"):
+        databases(value).connect("shop/database", "off", "tests", 0, NPGSQL)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"connection_string": f"Host=h;Database=d;Password={CANARY}"}, "connection_string"),
+        ({"other": CANARY}, "connection_string"),
+        ("[", "not a JSON object"),
+    ],
+)
+def test_a_connection_string_that_lacks_something(value: object, said: str) -> None:
+    with pytest.raises(OutsideError) as raised:
+        databases(value).connect("shop/database", "off", "tests", 0, NPGSQL)
+    assert said in raised.value.message
+    assert raised.value.field == "migrations.secret"
+    assert CANARY not in f"{raised.value.message} {raised.value.hint} {raised.value.__cause__!r}"
+
+
+def test_a_connection_string_of_another_engine() -> None:
+    value = {"url": f"mysql://u:{CANARY}@127.0.0.1/d"}
+    with pytest.raises(OutsideError) as raised:
+        databases(value).connect("shop/database", "off", "tests", 0, {"key": "url", "style": "url"})
+    assert raised.value.code == OTHER_ENGINE
+
+
 @pytest.mark.parametrize("engine", ["mysql", "mariadb", "sqlserver", CANARY, None, 7])
 def test_another_engine_is_known_by_its_code(engine: object) -> None:
     assert refusal(SECRET | {"engine": engine}).code == OTHER_ENGINE

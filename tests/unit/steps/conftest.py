@@ -94,10 +94,10 @@ class Shop:
         data = manifest(environments={ENVIRONMENT: {**known, **settings}})
         self.world.registry.put_manifest(SYSTEM, ENVIRONMENT, data)
 
-    def migrations(self, **migrations: Any) -> None:
+    def migrations(self, secrets: Mapping[str, Any] | None = None, **migrations: Any) -> None:
         """The manifest with these migrations, of a database whose snapshots can be made."""
         self.world.backups.databases["instance", DATABASE] = "available"
-        data = manifest(migrations=migrations, database={"instance": DATABASE})
+        data = manifest(migrations=migrations, database={"instance": DATABASE}, secrets=dict(secrets or {}))
         self.world.registry.put_manifest(SYSTEM, ENVIRONMENT, data)
 
     def put_sql(self, version: int, **files: str) -> None:

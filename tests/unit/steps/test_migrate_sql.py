@@ -254,6 +254,14 @@ def test_leftovers_that_stay_are_asked_for_again() -> None:
         asked(there, "Terminate", deadline=late)
 
 
+@pytest.mark.parametrize("step", ["Check", "Migrate"])
+def test_the_secret_is_read_in_its_format(step: str) -> None:
+    there = world()
+    form = {"key": "connection_string", "style": "npgsql"}
+    run(PAYLOAD | {"step": step, "format": form}, there.ports)
+    assert there.databases.formats == [form]
+
+
 def test_leftovers_that_may_not_be_ended() -> None:
     there = world()
     first(there, OWN, [[11]])
@@ -271,6 +279,8 @@ def test_leftovers_that_may_not_be_ended() -> None:
         ("step", "Drop"),
         ("runner", "flyway"),
         ("tls", "prefer"),
+        ("format", "plain"),
+        ("format", {"key": "connection_string"}),
         ("deployment", "d1"),
         ("secret", ""),
         ("lock_timeout", 0),

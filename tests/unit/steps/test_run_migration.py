@@ -197,6 +197,17 @@ class TestThePlanOfTheMachine:
             "image": {"repository": REPOSITORY, "digest": digest(2), "directory": "/migrations"},
         }
 
+    def test_a_secret_that_is_rotated_too_is_read_as_it_is_written(self, shop: Shop) -> None:
+        form = {"key": "connection_string", "style": "npgsql"}
+        rotated = {"kind": "postgres", "admin": "shop/admin", "format": form}
+        shop.migrations(
+            {"shop/{environment}/database": rotated}, runner="sql", secret="shop/production/database"
+        )
+        shop.put_sql(2, _0001_a="SELECT 1")
+        planned = shop.release(2)
+        answer = shop.migrate(planned, "Prepare", shop.acquire(planned))
+        assert (answer["sql"]["secret"], answer["sql"]["format"]) == ("shop/production/database", form)
+
     @pytest.mark.parametrize(
         ("status", "said"),
         [

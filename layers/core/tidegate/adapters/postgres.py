@@ -1,7 +1,8 @@
 """PostgreSQL for migrations, with the credential of a secret.
 
 The secret has the shape that Secrets Manager's own rotation uses (its user guide, "JSON structure of secrets"):
-`{"engine", "host", "port", "username", "password", "dbname"}`, and optionally `ca`, the PEM of a private authority.
+`{"engine", "host", "port", "username", "password", "dbname"}`, and optionally `ca`, the PEM of a private authority;
+or it is a connection string, where the manifest says so of a secret that it rotates.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 from tidegate.adapters.errors import asking
 from tidegate.adapters.postgres_connection import Connecting, PostgresSession
 from tidegate.adapters.secrets import region_of
-from tidegate.domain.credentials import POSTGRES, Credential
-from tidegate.domain.errors import OutsideError
+from tidegate.domain import credentials
+from tidegate.domain.credentials import JSON, POSTGRES, Credential, Format
+from tidegate.domain.errors import BadInputError, OutsideError
 from tidegate.domain.sql_migration import OTHER_ENGINE
 from tidegate.ports import WrongPasswordError
 
@@ -37,16 +39,23 @@ class PostgresDatabases:
         self._secrets = secrets
         self._connecting = Connecting("migrations", wait, now)
 
-    def connect(self, secret: str, tls: str, application: str, patience: float) -> PostgresSession:
+    def connect(
+        self,
+        secret: str,
+        tls: str,
+        application: str,
+        patience: float,
+        format: Format = JSON,  # noqa: A002 - the manifest's word
+    ) -> PostgresSession:
         """OutsideError has the code `other_engine` for a database that is not PostgreSQL."""
-        credential = self._credential(secret)
+        credential = self._credential(secret, format)
         until = self._connecting.now() + patience
         while True:
             try:
                 return self._connecting.open(credential, tls, application, until)
             except WrongPasswordError:
                 # It may have been rotated since it was read.
-                newer = self._credential(secret)
+                newer = self._credential(secret, format)
                 if newer == credential:
                     raise OutsideError(
                         "the database refuses the user, or the way it signs in",
@@ -55,10 +64,11 @@ class PostgresDatabases:
                     ) from None
                 credential = newer
 
-    def _credential(self, secret: str) -> Credential:
+    def _credential(self, secret: str, format: Format) -> Credential:  # noqa: A002 - the manifest's word
         with asking("secretsmanager:GetSecretValue"):
             answer = self._secrets(region_of(secret)).get_secret_value(SecretId=secret)
-        return _read(answer.get("SecretString", ""))
+        text = answer.get("SecretString", "")
+        return _read(text) if format == JSON else _in_string(text, format)
 
 
 def _read(text: str) -> Credential:
@@ -70,12 +80,7 @@ def _read(text: str) -> Credential:
         raise _shapeless("it is not a JSON object")
     engine = content.get("engine", "postgres")
     if engine not in _ENGINES:
-        raise OutsideError(
-            "the secret is of a database that is not PostgreSQL",
-            field="migrations.secret",
-            hint="runner `sql`, and the checks of a database, are for PostgreSQL",
-            code=OTHER_ENGINE,
-        )
+        raise _other_engine()
     return Credential(
         engine=POSTGRES,
         host=_text(content, "host"),
@@ -84,6 +89,30 @@ def _read(text: str) -> Credential:
         username=_text(content, "username"),
         password=_text(content, "password"),
         ca=_text(content, "ca") if content.get("ca") else None,
+    )
+
+
+def _in_string(text: str, format: Format) -> Credential:  # noqa: A002 - the manifest's word
+    """Of a connection string, where a rotation keeps the secret in that form."""
+    try:
+        credential = credentials.read(text, format)
+    except BadInputError as error:
+        raise OutsideError(
+            f"the secret of the database cannot be used: {error.message}",
+            field="migrations.secret",
+            hint=error.hint or "look at the format that the manifest gives this secret",
+        ) from None
+    if credential.engine != POSTGRES:
+        raise _other_engine()
+    return credential
+
+
+def _other_engine() -> OutsideError:
+    return OutsideError(
+        "the secret is of a database that is not PostgreSQL",
+        field="migrations.secret",
+        hint="runner `sql`, and the checks of a database, are for PostgreSQL",
+        code=OTHER_ENGINE,
     )
 
 

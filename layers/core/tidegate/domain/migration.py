@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
+from tidegate.domain.credentials import JSON, Format
+
 TASK, SQL = "task", "sql"
 CONTRACT = "contract"
 # The part of a release that migrates, where a failure report names a service; no service has a name with a space.
@@ -64,7 +66,8 @@ class MigrationPlan:
     in the network of `ecs_service`. Of both: `pending` are the SQL files of the image not yet run here, as far as the
     ledger knows; `linter` is what looked at them when the image was built. Times are in seconds. `function` names the
     stack of the environment's in-VPC functions, empty for the orchestrator's own; `database` is `{"cluster": …}`,
-    `{"instance": …}` or None. `key` says what is done, by its content: nothing is done twice.
+    `{"instance": …}` or None. `secret_format` is how the secret says what a credential has, where the manifest
+    rotates it too. `key` says what is done, by its content: nothing is done twice.
     """
 
     runner: str
@@ -86,6 +89,7 @@ class MigrationPlan:
     verify: tuple[str, ...] = ()
     directory: str | None = None
     secret: str | None = None
+    secret_format: Format = JSON
     tls: str = "verify-full"
     function: str = ""
     database: Mapping[str, str] | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from tidegate.domain.credentials import JSON, Format
 from tidegate.domain.errors import BadInputError
 from tidegate.domain.fields import Fields
 from tidegate.domain.release import is_digest
@@ -33,6 +34,7 @@ _KNOWN = frozenset(
         "deployment",
         "release",
         "secret",
+        "format",
         "tls",
         "lock_timeout",
         "statement_timeout",
@@ -68,6 +70,7 @@ class SqlMigration:
     runner: str
     image: SqlImage | None
     deadline: datetime | None
+    format: Format = JSON
 
     @property
     def migrator(self) -> str:
@@ -98,6 +101,7 @@ class SqlMigration:
             runner=runner,
             image=_image(fields) if runner == SQL else None,
             deadline=_moment(fields, "deadline") if fields.has("deadline") else None,
+            format=_format(fields) if fields.has("format") else JSON,
         )
 
 
@@ -122,6 +126,15 @@ def _moment(fields: Fields, name: str) -> datetime:
     except ValueError:
         raise BadInputError(f"{name} is no moment", field=name, hint="ISO 8601, in UTC") from None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _format(fields: Fields) -> Format:
+    given = fields.raw("format")
+    if isinstance(given, Mapping) and set(given) == {"key", "style"}:
+        return {"key": str(given["key"]), "style": str(given["style"])}
+    if given != JSON:
+        raise BadInputError("format is not known", field="format", hint='"json", or {"key", "style"}')
+    return JSON
 
 
 def _image(fields: Fields) -> SqlImage:

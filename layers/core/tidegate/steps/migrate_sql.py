@@ -121,7 +121,9 @@ def _time_to_end(request: SqlMigration, ports: Ports) -> float:
 
 @contextmanager
 def _looking(request: SqlMigration, ports: Ports) -> Iterator[tuple[Session, DatabaseState]]:
-    session = ports.databases.connect(request.secret, request.tls, request.looker, PATIENCE_SECONDS)
+    session = ports.databases.connect(
+        request.secret, request.tls, request.looker, PATIENCE_SECONDS, format=request.format
+    )
     try:
         session.query("SELECT set_config(:name, :value, false)", name="statement_timeout", value="30s")
         session.query("SELECT set_config(:name, :value, false)", name="lock_timeout", value="5s")

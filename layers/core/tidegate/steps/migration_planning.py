@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from tidegate.domain.credentials import JSON
 from tidegate.domain.errors import NotFoundError, RefusalError
 from tidegate.domain.ids import content_hash
 from tidegate.domain.manifest import EnvironmentView, Migrations
@@ -151,6 +152,8 @@ def _plan(
 ) -> MigrationPlan:
     service = None if wanted.service is None or wanted.runner == SQL else plan.service(wanted.service)
     database = view.database
+    secret = None if wanted.secret is None else wanted.secret.replace(ENVIRONMENT, view.name)
+    rotated = None if secret is None else view.secrets.get(secret)
     return MigrationPlan(
         runner=wanted.runner,
         key=identity,
@@ -170,7 +173,8 @@ def _plan(
         command=wanted.command,
         verify=wanted.verify,
         directory=None if folder is None else folder.directory,
-        secret=None if wanted.secret is None else wanted.secret.replace(ENVIRONMENT, view.name),
+        secret=secret,
+        secret_format=JSON if rotated is None else rotated.form,
         tls=wanted.tls,
         function=view.settings.runner or "",
         database=None if database is None else database.model_dump(exclude_none=True),

@@ -45,9 +45,7 @@ def propose_rotation(ports: Ports, request: RotateRequest, deployment_id: str) -
         version=version_of(deployment_id),
         admin=wanted.admin,
         users=tuple(wanted.users),
-        format=wanted.format
-        if isinstance(wanted.format, str)
-        else {"key": wanted.format.key, "style": wanted.format.style},
+        format=wanted.form,
         tls=wanted.tls,
         overlap=0 if wanted.overlap is None else int(wanted.overlap.total_seconds()),
         function=view.settings.runner or "",

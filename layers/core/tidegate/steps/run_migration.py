@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from tidegate.domain.credentials import JSON
 from tidegate.domain.deployment import Deployment, Line, Phase
 from tidegate.domain.errors import NotFoundError, TidegateError, TransientError
 from tidegate.domain.ids import content_hash
@@ -119,6 +120,7 @@ class Migrating:
                 "runner": plan.runner,
                 "release": self._deployment.release_name,
                 "secret": plan.secret,
+                **({} if plan.secret_format == JSON else {"format": plan.secret_format}),
                 "tls": plan.tls,
                 "lock_timeout": plan.lock_timeout,
                 "statement_timeout": plan.statement_timeout,

@@ -37,7 +37,9 @@ def migrated(request: SqlMigration, ports: Ports) -> Mapping[str, Any]:
     """The answer of the step. Raises what `run` says."""
     began = ports.clock.now()
     files = release_files(request, ports)
-    session = ports.databases.connect(request.secret, request.tls, request.waiter, PATIENCE_SECONDS)
+    session = ports.databases.connect(
+        request.secret, request.tls, request.waiter, PATIENCE_SECONDS, format=request.format
+    )
     try:
         return _in_line(request, ports, session, files, began)
     finally:

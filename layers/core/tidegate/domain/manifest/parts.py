@@ -350,3 +350,10 @@ class Secret(Part):
         description="How often it is rotated, in whole minutes; default: only when somebody asks.",
         examples=["30d"],
     )
+
+    @property
+    def form(self) -> str | Mapping[str, str]:
+        """`format` as `domain.credentials` and JSON have it."""
+        if isinstance(self.format, str):
+            return self.format
+        return {"key": self.format.key, "style": self.format.style}
