@@ -83,6 +83,13 @@ def settings(system: str, environment: str) -> Json:
 
 
 @cache
+def _template(file: Path, written: int) -> Json:
+    """`written` is when: a file that is written anew is read anew."""
+    template: Json = yaml_parse(file.read_text())
+    return template
+
+
+@cache
 def _rendered(system: str, environment: str, overrides: tuple[tuple[str, str], ...]) -> Rendered:
     table = settings(system, environment)
     given = {**table["parameter_overrides"], **dict(overrides)}
@@ -150,7 +157,7 @@ class Stack:
     @classmethod
     def read(cls, file: Path, given: Mapping[str, str], *, region: str, name: str, path: str = "") -> Stack:
         """Raises `RenderError` for parameters that CloudFormation would refuse."""
-        template = yaml_parse(file.read_text())
+        template = _template(file, file.stat().st_mtime_ns)
         pseudo = {
             "AWS::Region": region,
             "AWS::AccountId": ACCOUNT,
