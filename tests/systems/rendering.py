@@ -372,7 +372,18 @@ class Stack:
 
 def parameters_of(path: Path) -> Iterator[tuple[str, Json]]:
     """The parameters of a template, by name."""
-    yield from yaml_parse(path.read_text()).get("Parameters", {}).items()
+    yield from _written(path).get("Parameters", {}).items()
+
+
+@cache
+def _parsed(text: str) -> Json:
+    template: Json = yaml_parse(text)
+    return template
+
+
+def _written(path: Path) -> Json:
+    """A template as it is written, and nobody's to change: a service's is nested five times."""
+    return _parsed(path.read_text())
 
 
 def _parameter(where: str, declared: Json, value: str) -> Any:
