@@ -9,6 +9,7 @@ import typer
 
 from tidegate_cli.doctor import (
     checks_alerts,
+    checks_drift,
     checks_functions,
     checks_installation,
     checks_ledger,
@@ -43,6 +44,7 @@ CHECKS: Sequence[tuple[str, Check]] = (
     ("dead letters", checks_alerts.dead_letters),
     ("alarms", checks_alerts.alarms),
     ("systems", checks_systems.manifests),
+    ("what runs", checks_drift.drift),
     ("lifecycle policies", checks_lifecycle.lifecycle),
 )
 
@@ -55,7 +57,8 @@ def doctor(call: Call) -> int:
     """Look for what is wrong, and say how to mend it.
 
     The installation and its parameters, your permissions, what is stuck, dead letters, alarms, whether each registered
-    manifest still says what is there, and ECR lifecycle policies that would delete an image that a release needs.
+    manifest still says what is there, whether what was released still runs and infrastructure as code would leave it
+    so, and ECR lifecycle policies that would delete an image that a release needs.
     With --local also the embedded cloud and Docker. Changes nothing. Exit code 1 when there is an error; warnings
     and checks that had to be skipped leave it 0.
     """

@@ -74,6 +74,7 @@ class Ward:
         self.answer("ecr", "GetLifecyclePolicy", self._policy)
         self.answer("ecr", "DescribeRepositories", self._repository)
         self.answer("ecr", "DescribeImages", self._images)
+        self.answer("ssm", "GetParameters", self._told)
 
     def answer(self, service: str, operation: str, answer: Answer) -> None:
         self.terminal.aws.answers[service, operation] = answer
@@ -173,6 +174,16 @@ class Ward:
         if name not in self.terminal.shop.world.images.repositories:
             raise Refused("RepositoryNotFoundException")
         return {"repositories": [{"repositoryName": name, "imageTagMutability": self.mutability}]}
+
+    def _told(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """What infrastructure as code finds in Parameter Store."""
+        registry = self.terminal.shop.world.registry
+        known = {f"/tidegate/{s}/{e}/image/{key}": uri for (s, e, key), uri in registry.images.items()}
+        known |= {f"/tidegate/{s}/{e}/count/{key}": count for (s, e, key), count in registry.counts.items()}
+        names = parameters["Names"]
+        assert len(names) <= 10
+        found = [{"Name": name, "Value": known[name]} for name in names if name in known]
+        return {"Parameters": found, "InvalidParameters": [name for name in names if name not in known]}
 
     def _images(self, parameters: dict[str, Any]) -> dict[str, Any]:
         now = self.terminal.shop.world.clock.now()
