@@ -10,6 +10,7 @@ from tidegate.domain.errors import LostLockError, OutsideError, TransientError
 from tidegate.domain.outcome import Outcome
 from tidegate.domain.rollout import Direction
 from tidegate.domain.scaling import Bounds
+from tidegate.ledger.records import Ledger
 from tidegate.steps import roll_service, sweep, wake
 from tidegate.steps.resuming import awaited_count
 
@@ -251,6 +252,23 @@ class TestScaling:
             shop.roll(planned, "worker", fence)
         assert desired(shop) == 2
 
+    def test_who_loses_it_right_before_sets_nothing(
+        self, shop: Shop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Guards `insist_on_lock`: ECS knows no fence."""
+        planned = ask(shop, 5)
+        fence = shop.acquire(planned)
+        real = Ledger.save_rollout
+
+        def save(ledger: Ledger, *args: Any, **more: Any) -> None:
+            real(ledger, *args, **more)
+            shop.locks.take_over(*PLACE, planned["deployment"], "arn:another")
+
+        monkeypatch.setattr(Ledger, "save_rollout", save)
+        with pytest.raises(LostLockError):
+            shop.roll(planned, "worker", fence)
+        assert desired(shop) == 2
+
     def test_an_answer_that_was_lost_after_the_end_still_tells_iac(self, shop: Shop) -> None:
         planned = ask(shop, 5)
         fence = shop.acquire(planned)
@@ -336,6 +354,22 @@ class TestPuttingBack:
         assert answer["outcome"] == "Aborted"
         assert desired(shop) == 2
         assert shop.record(planned, "BeginCompensation", fence)["waves"] == []
+
+    def test_an_abort_while_it_begins_is_heard(self, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Guards the look behind the token: whoever asked found none to answer."""
+        planned = ask(shop, 5)
+        fence = shop.acquire(planned)
+        real = Ledger.save_rollout
+
+        def save(ledger: Ledger, *args: Any, **more: Any) -> None:
+            real(ledger, *args, **more)
+            shop.people.ask_abort(planned["deployment"], shop.deployment(planned), "grace", "no")
+
+        monkeypatch.setattr(Ledger, "save_rollout", save)
+        answer = shop.roll(planned, "worker", fence)
+        assert answer is not None
+        assert answer["outcome"] == "Aborted"
+        assert shop.ledger.tokens_of(planned["deployment"]) == []
 
     def test_an_abort_in_the_last_moment_comes_in_time(self, shop: Shop) -> None:
         planned = ask(shop, 5)
