@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from ipaddress import IPv4Network
 from typing import Any
 
 import pytest
@@ -275,8 +276,9 @@ def test_three_tiers(environment: str) -> None:
     assert rendered["Network/Vpc"]["CidrBlock"] == "10.0.0.0/16"
     subnets = rendered.of("AWS::EC2::Subnet")
     assert len(subnets) == 6
-    assert all(own["CidrBlock"].endswith("/24") for own in subnets.values())
-    assert len({own["CidrBlock"] for own in subnets.values()}) == 6
+    addresses = {IPv4Network(own["CidrBlock"]) for own in subnets.values()}
+    assert len(addresses) == 6
+    assert all(one.prefixlen == 24 and one.subnet_of(IPv4Network("10.0.0.0/16")) for one in addresses)
     assert len({own["AvailabilityZone"] for own in subnets.values()}) == 2
     assert rendered["Database/Subnets"]["SubnetIds"] == [
         "<Network/DatabaseSubnetA>",
@@ -337,6 +339,8 @@ def test_the_backend_listens(environment: str) -> None:
     assert manifest().services["backend"].container == "paperwurks-backend"
     assert int(balanced["ContainerPort"]) == 8000
     assert container(rendered, "Backend")["PortMappings"][0]["ContainerPort"] == "8000"
+    variables = {one["Name"]: one["Value"] for one in container(rendered, "Backend")["Environment"]}
+    assert variables["PORT"] == "8000"
     assert "LoadBalancers" not in rendered["Worker/Service"]
 
 
@@ -404,6 +408,25 @@ def test_who_reaches_the_database(environment: str) -> None:
     for service in ("Backend", "Worker"):
         own = rendered[f"{service}/Service"]["NetworkConfiguration"]["AwsvpcConfiguration"]
         assert own["SecurityGroups"] == [f"<{service}/SecurityGroup.GroupId>", "<Database/ClientGroup>"]
+
+
+@each
+def test_where_tasks_may_connect_to(environment: str) -> None:
+    """Security Groups: Least-privilege network access"""
+    rendered = render(SYSTEM, environment)
+    for service in ("Backend", "Worker"):
+        [out] = rendered[f"{service}/SecurityGroup"]["SecurityGroupEgress"]
+        assert (out["FromPort"], out["ToPort"]) == (443, 443)
+    [out] = rendered["Database/ServerGroup"]["SecurityGroupEgress"]
+    assert out["CidrIp"] == "127.0.0.1/32"
+
+
+@each
+def test_everything_leads_to_the_backend(environment: str) -> None:
+    """Internet --> ALB, ALB --> BACKEND"""
+    own = render(SYSTEM, environment).one("AWS::ElasticLoadBalancingV2::ListenerRule")
+    assert [one["PathPatternConfig"]["Values"] for one in own["Conditions"]] == [["/*"]]
+    assert own["Actions"] == [{"Type": "forward", "TargetGroupArn": "<Backend/TargetGroup>"}]
 
 
 @each

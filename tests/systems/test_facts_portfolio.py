@@ -170,6 +170,8 @@ def test_services(environment: str, service: str, port: int, path: str) -> None:
     group = rendered[f"{service}/TargetGroup"]
     assert (int(group["Port"]), group["HealthCheckPath"]) == (port, path)
     assert group["HealthCheckEnabled"] is True
+    variables = {one["Name"]: one["Value"] for one in container(rendered, service)["Environment"]}
+    assert (variables["PORT"], variables["HEALTH_PATH"]) == (str(port), path)
 
 
 @pytest.mark.parametrize(
