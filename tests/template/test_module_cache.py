@@ -41,6 +41,7 @@ def test_what_goes_when_it_is_full_is_as_given() -> None:
     rendered = cache(EvictionPolicy="allkeys-lru")
     settings = rendered.one("AWS::ElastiCache::ParameterGroup")
     assert settings["Properties"] == {"maxmemory-policy": "allkeys-lru"}
+    assert settings["CacheParameterGroupFamily"] == "redis7"
     assert rendered["Group"]["CacheParameterGroupName"] == "<Settings>"
 
 
@@ -57,8 +58,29 @@ def test_only_the_wearers_of_the_clients_group_reach_it() -> None:
     [rule] = rendered["ServerGroup"]["SecurityGroupIngress"]
     assert (rule["FromPort"], rule["ToPort"], rule["SourceSecurityGroupId"]) == (6379, 6379, "<ClientGroup>")
     assert rendered["Group"]["SecurityGroupIds"] == ["<ServerGroup>"]
-    assert rendered["ClientToServer"]["DestinationSecurityGroupId"] == "<ServerGroup>"
+    out = {key: value for key, value in rendered["ClientToServer"].items() if key != "Description"}
+    assert out == {
+        "GroupId": "<ClientGroup>",
+        "IpProtocol": "tcp",
+        "FromPort": 6379,
+        "ToPort": 6379,
+        "DestinationSecurityGroupId": "<ServerGroup>",
+    }
     assert rendered.outputs["ClientSecurityGroupId"] == "<ClientGroup>"
+
+
+def test_it_is_in_the_subnets_of_its_vpc() -> None:
+    rendered = cache()
+    assert rendered["Subnets"]["SubnetIds"] == ["subnet-1", "subnet-2"]
+    assert rendered["Group"]["CacheSubnetGroupName"] == "<Subnets>"
+    assert {one["VpcId"] for one in rendered.of("AWS::EC2::SecurityGroup").values()} == {"vpc-1"}
+
+
+def test_its_name_version_size_and_window_are_as_given() -> None:
+    own = group(EngineVersion="7.0", NodeType="cache.t3.micro", MaintenanceWindow="sun:06:00-sun:07:00")
+    assert (own["ReplicationGroupId"], own["Engine"], own["Port"]) == ("sessions", "redis", 6379)
+    assert (own["EngineVersion"], own["CacheNodeType"]) == ("7.0", "cache.t3.micro")
+    assert own["PreferredMaintenanceWindow"] == "sun:06:00-sun:07:00"
 
 
 def test_no_group_lets_anything_else_out() -> None:
@@ -68,6 +90,7 @@ def test_no_group_lets_anything_else_out() -> None:
 
 def test_the_password_is_generated_as_elasticache_takes_it() -> None:
     rendered = cache(AuthSecretName="sessions/auth")
+    assert rendered["AuthSecret"]["Name"] == "sessions/auth"
     generated = rendered.one("AWS::SecretsManager::Secret")["GenerateSecretString"]
     assert 16 <= generated["PasswordLength"] <= 128
     assert (generated["ExcludePunctuation"], generated["GenerateStringKey"]) == (True, "password")

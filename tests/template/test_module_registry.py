@@ -29,6 +29,7 @@ def image(name: str, days: int, *tags: str) -> StoredImage:
 
 def test_a_tag_never_moves_and_what_comes_is_scanned() -> None:
     own = repository()
+    assert own["RepositoryName"] == "acme/shop"
     assert own["ImageTagMutability"] == "IMMUTABLE"
     assert own["ImageScanningConfiguration"] == {"ScanOnPush": True}
 

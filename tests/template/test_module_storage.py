@@ -100,6 +100,8 @@ def test_pages_of_the_origins_that_are_named_may_use_it() -> None:
     [rule] = storage(**given)["Bucket"]["CorsConfiguration"]["CorsRules"]
     assert rule["AllowedOrigins"] == ["https://a.example.com", "https://b.example.com"]
     assert (rule["AllowedMethods"], rule["MaxAge"]) == (["GET", "PUT"], "3000")
+    # A signed upload has headers of its own, and one in parts reads the ETag of each.
+    assert (rule["AllowedHeaders"], rule["ExposedHeaders"]) == (["*"], ["ETag"])
 
 
 def test_without_origins_no_page_may() -> None:
@@ -115,14 +117,16 @@ def test_access_is_logged_under_the_buckets_own_name() -> None:
     assert "LoggingConfiguration" not in storage()["Bucket"]
 
 
-@pytest.mark.parametrize("policy", ["ReadPolicy", "ReadWritePolicy"])
-def test_a_policy_is_about_this_bucket_and_no_version_is_deleted_by_it(policy: str) -> None:
+READS = {"s3:ListBucket", "s3:GetObject"}
+WRITES = {"s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}
+
+
+@pytest.mark.parametrize(("policy", "actions"), [("ReadPolicy", READS), ("ReadWritePolicy", READS | WRITES)])
+def test_a_policy_is_about_this_bucket_and_deletes_no_version(policy: str, actions: set[str]) -> None:
     statements = storage()[policy]["PolicyDocument"]["Statement"]
-    assert {resource for one in statements for resource in as_list(one["Resource"])} == {BUCKET, OBJECTS}
-    actions = {action for one in statements for action in as_list(one["Action"])}
-    assert {"s3:GetObject", "s3:ListBucket"} <= actions
-    assert not any("*" in action or "Version" in action for action in actions)
-    assert ("s3:PutObject" in actions) == (policy == "ReadWritePolicy")
+    allowed = {(action, one["Resource"]) for one in statements for action in as_list(one["Action"])}
+    assert allowed == {(action, BUCKET if action == "s3:ListBucket" else OBJECTS) for action in actions}
+    assert {one["Effect"] for one in statements} == {"Allow"}
 
 
 def test_it_does_not_go_with_the_stack() -> None:
