@@ -39,7 +39,10 @@ def test_alarms_rules_and_budgets_of_this_account_publish_by_tls_and_nobody_else
     for statement in policy["PolicyDocument"]["Statement"]:
         assert (statement["Action"], statement["Resource"]) == ("sns:Publish", f"<{severity}Topic>")
         if statement["Effect"] == "Allow":
-            allowed[statement["Principal"]["Service"]] = statement["Condition"]["ArnLike"]["aws:SourceArn"]
+            service = statement["Principal"]["Service"]
+            allowed[service] = statement["Condition"]["ArnLike"]["aws:SourceArn"]
+            if service == "budgets.amazonaws.com":
+                assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": "123456789012"}
         else:
             assert statement["Principal"] == "*"
             assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
@@ -62,7 +65,9 @@ def test_each_topic_is_encrypted_with_a_key_that_its_publishers_may_use() -> Non
     assert {one["KmsMasterKeyId"] for one in topics} == {"<TopicsKey>"}
     key = rendered.one("AWS::KMS::Key")
     assert key["EnableKeyRotation"] is True
-    _, rules, others = key["KeyPolicy"]["Statement"]
+    account, rules, others = key["KeyPolicy"]["Statement"]
+    # Without it nobody could ever change the policy of the key again.
+    assert (account["Principal"], account["Action"]) == ({"AWS": "arn:aws:iam::123456789012:root"}, "kms:*")
     for statement in (rules, others):
         assert statement["Action"] == ["kms:Decrypt", "kms:GenerateDataKey*"]
     assert rules["Principal"] == {"Service": "events.amazonaws.com"}
