@@ -12,7 +12,7 @@ from typing import Any
 from ministack.core.responses import error_response_json, json_response
 from ministack.services import ecs
 
-from tidegate_local.ecs import one_off, service_deployments
+from tidegate_local.ecs import one_off, service_deployments, target_health
 from tidegate_local.ecs.records import Record, primary
 from tidegate_local.ecs.scheduler import Scheduler
 from tidegate_local.seam import Handler, expect_attributes, graft
@@ -50,6 +50,7 @@ def install(scheduler: Scheduler) -> None:
         _mark_task_stopped(scheduler),
         signature="(task_arn, task, reason, stop_code, exit_code=None)",
     )
+    target_health.install(scheduler)
     _replace(scheduler, "RunTask", "_run_task", lambda original: _run_task(original, scheduler))
     _replace(scheduler, "CreateService", "_create_service", _create_service)
     _replace(scheduler, "UpdateService", "_update_service", _update_service)

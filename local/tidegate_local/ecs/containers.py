@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 import docker
-from ministack.core.responses import get_account_id, get_region, new_uuid
+from ministack.core.responses import get_account_id, get_region
 from ministack.services import ecs
 
 from tidegate_local import engine
 from tidegate_local.ecs import container_secrets
 from tidegate_local.ecs.container_run import Run
 from tidegate_local.ecs.records import Record
-from tidegate_local.ecs.runtime import Sight
+from tidegate_local.ecs.runtime import Sight, interface
 from tidegate_local.seam import expect
 from tidegate_local.settings import Settings
 
@@ -26,6 +26,8 @@ CLOSE_SECONDS = 3.0
 
 class Containers:
     """A `TaskRuntime`."""
+
+    answers = True
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -67,20 +69,16 @@ class Containers:
         """The private address, as an elastic network interface where the task has one (awsvpc)."""
         run = self._runs[task["taskArn"]]
         own_interface = task.get("_network_mode") == "awsvpc"
-        attachment = new_uuid()
+        attached = interface(task, run.address)
         for record in task["containers"]:
             part = run.part(record["name"])
             record.update(runtimeId=part.id, imageDigest=part.digest)
-            interface = {"privateIpv4Address": part.address}
+            own = {"privateIpv4Address": part.address}
             if own_interface:
-                interface = {"attachmentId": attachment, "privateIpv4Address": run.address}
-            record["networkInterfaces"] = [interface]
+                own = {"attachmentId": attached["id"], "privateIpv4Address": run.address}
+            record["networkInterfaces"] = [own]
         if own_interface:
-            details = [{"name": "privateIPv4Address", "value": run.address}]
-            if task.get("_subnet"):
-                details.insert(0, {"name": "subnetId", "value": task["_subnet"]})
-            kind = "ElasticNetworkInterface"
-            task["attachments"] = [{"id": attachment, "type": kind, "status": "ATTACHED", "details": details}]
+            task["attachments"] = [attached]
 
     def end(self, task: Record, *, kill: bool) -> bool:
         """SIGTERM, a moment, SIGKILL: in a thread. One that was never started has ended."""

@@ -14,6 +14,7 @@ from ministack.services import ecs
 
 from tidegate_local.ecs import container_secrets, service_deployments
 from tidegate_local.ecs.announcements import Outbox
+from tidegate_local.ecs.balancing import Balancing
 from tidegate_local.ecs.records import (
     Record,
     breaker,
@@ -41,12 +42,14 @@ class Rollout:
     pace: Pace
     outbox: Outbox
     tasks: Tasks
+    balancing: Balancing
 
     def step(self, service: Record) -> bool:
         """Bring the service one step further; True while something is still moving."""
         for entry in reversed(service["deployments"]):
             if "_opened" not in entry:
                 self._open(service, entry)
+        self.balancing.observe(service)
         for task in tasks_of(service):
             self._advance(service, task)
         current = primary(service)
@@ -59,6 +62,7 @@ class Rollout:
         if current["rolloutState"] == "IN_PROGRESS" and self._steady(service, current):
             self._complete(service, current)
         self._tell_steady(service, current)
+        self.balancing.publish(service)
         own = live(tasks_of(service))
         lacks = current["rolloutState"] != "FAILED" and len(own) < service["desiredCount"]
         return (

@@ -1,9 +1,12 @@
 """What a task's containers are made of: nothing (simulated), or containers of a Docker engine."""
 
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
+
+from ministack.core.responses import new_uuid
 
 from tidegate_local.ecs.console import write_start
 from tidegate_local.ecs.records import Record, belongs_to_service
@@ -31,9 +34,20 @@ class Sight:
         return not self.checked or self.health == "HEALTHY"
 
 
+def interface(task: Record, address: str) -> Record:
+    """The attachment of a task with a network interface of its own (awsvpc)."""
+    details = [{"name": "privateIPv4Address", "value": address}]
+    if task.get("_subnet"):
+        details.insert(0, {"name": "subnetId", "value": task["_subnet"]})
+    return {"id": new_uuid(), "type": "ElasticNetworkInterface", "status": "ATTACHED", "details": details}
+
+
 class TaskRuntime(Protocol):
     """Starts and ends the containers of tasks. Called with the ECS lock held: every call returns at once, and the
     scheduler is woken when `look` would say something else."""
+
+    answers: bool
+    """Whether there is somebody at the addresses of its tasks."""
 
     def start(self, task: Record) -> None:
         """Begin to bring up its containers."""
@@ -61,6 +75,8 @@ class Simulated:
     """No containers: tasks run because nothing keeps them from it, and a task that is no service's has done its
     work when it has been up for a moment."""
 
+    answers = False
+
     def start(self, task: Record) -> None:
         """Nothing to do."""
 
@@ -70,8 +86,10 @@ class Simulated:
         return Sight("exited" if over and not belongs_to_service(task) else "running")
 
     def entered_running(self, task: Record) -> None:
-        """One line at start."""
+        """One line at start, and an address where nobody is."""
         write_start(task)
+        if task.get("_network_mode") == "awsvpc":
+            task["attachments"] = [interface(task, f"10.{secrets.randbelow(256)}.{secrets.randbelow(256)}.9")]
 
     def end(self, task: Record, *, kill: bool) -> bool:  # noqa: ARG002 -- the shape of the protocol
         """A container that runs is ended by a signal it obeys: exit code 0."""

@@ -16,6 +16,7 @@ from ministack.core.responses import request_scope
 from ministack.services import ecs
 
 from tidegate_local.ecs.announcements import Outbox
+from tidegate_local.ecs.balancing import Balancing
 from tidegate_local.ecs.records import Record, belongs_to_service
 from tidegate_local.ecs.rollout import Rollout
 from tidegate_local.ecs.runtime import TaskRuntime
@@ -37,7 +38,8 @@ class Scheduler:
         self._depth = 0
         self.outbox = outbox
         self.tasks = Tasks(pace, outbox, runtime)
-        self.rollout = Rollout(board, pace, outbox, self.tasks)
+        self.balancing = Balancing(self.wake, probes=runtime.answers)
+        self.rollout = Rollout(board, pace, outbox, self.tasks, self.balancing)
         self._board = board
         self._pace = pace
         self._look = threading.Event()

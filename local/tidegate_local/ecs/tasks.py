@@ -19,6 +19,7 @@ from tidegate_local.settings import Pace
 
 Change: TypeAlias = Literal["none", "healthy", "failed", "ended"]
 EXITED = ("EssentialContainerExited", "Essential container in task exited")
+UNFIT = ("ServiceSchedulerInitiated", "Task failed ELB health checks")
 UNHEALTHY = ("ServiceSchedulerInitiated", "Task failed container health checks")
 
 
@@ -123,7 +124,10 @@ class Tasks:
             return self._over(task, *EXITED)
         if sight.health == "UNHEALTHY" and belongs_to_service(task):
             return self._over(task, *UNHEALTHY)
-        if due and sight.fit and not task["_healthy"]:
+        if task.get("_target") == "unhealthy":
+            return self._over(task, *UNFIT)
+        fit = sight.fit and task.get("_target", "healthy") == "healthy"
+        if due and fit and not task["_healthy"]:
             task["_healthy"] = True
             return "healthy"
         return "none"

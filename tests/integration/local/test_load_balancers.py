@@ -14,6 +14,7 @@ import pytest
 
 from tests.integration.local.stacks import Stack, Template, name
 from tests.support.embedded import Cloud
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.emulator
 
@@ -204,3 +205,125 @@ def test_ids_are_hexadecimal(site: Site) -> None:
     assert described["TargetGroups"][0]["HealthCheckPath"] == "/api/health"
     tags = site.cloud.client("elbv2").describe_tags(ResourceArns=[site.outputs["Api"]])["TagDescriptions"]
     assert tags[0]["ResourceArn"] == site.outputs["Api"]
+
+
+class Balanced:
+    """A service behind a target group."""
+
+    def __init__(self, site: Site) -> None:
+        self.ecs, self.elb = site.cloud.client("ecs"), site.cloud.client("elbv2")
+        self.control, self.group = site.cloud.control, site.outputs["Api"]
+        self.cluster, self.name = name("cluster"), name("api")
+        self.ecs.create_cluster(clusterName=self.cluster)
+        self.define()
+        self.ecs.create_service(
+            cluster=self.cluster,
+            serviceName=self.name,
+            taskDefinition=self.name,
+            desiredCount=2,
+            launchType="FARGATE",
+            networkConfiguration={"awsvpcConfiguration": {"subnets": ["subnet-1"]}},
+            deploymentConfiguration={"deploymentCircuitBreaker": {"enable": True, "rollback": True}},
+            loadBalancers=[{"targetGroupArn": self.group, "containerName": "api", "containerPort": 8000}],
+        )
+
+    def define(self) -> str:
+        made = self.ecs.register_task_definition(
+            family=self.name,
+            networkMode="awsvpc",
+            requiresCompatibilities=["FARGATE"],
+            cpu="256",
+            memory="512",
+            containerDefinitions=[
+                {"name": "api", "image": "shop", "portMappings": [{"containerPort": 8000}]}
+            ],
+        )
+        return str(made["taskDefinition"]["taskDefinitionArn"])
+
+    @property
+    def health(self) -> dict[str, str]:
+        """States by address and port."""
+        described = self.elb.describe_target_health(TargetGroupArn=self.group)["TargetHealthDescriptions"]
+        return {
+            f"{each['Target']['Id']}:{each['Target']['Port']}": each["TargetHealth"]["State"]
+            for each in described
+        }
+
+    def addresses(self, definition: str = "", status: str = "RUNNING") -> set[str]:
+        """Of its tasks, of one task definition or of all."""
+        given = {"cluster": self.cluster, "serviceName": self.name, "desiredStatus": status}
+        arns = self.ecs.list_tasks(**given)["taskArns"]
+        tasks = self.ecs.describe_tasks(cluster=self.cluster, tasks=arns)["tasks"] if arns else []
+        chosen = [task for task in tasks if definition in ("", task["taskDefinitionArn"])]
+        details = [detail for task in chosen for each in task["attachments"] for detail in each["details"]]
+        return {f"{each['value']}:8000" for each in details if each["name"] == "privateIPv4Address"}
+
+    def steady(self, count: int) -> set[str]:
+        """The addresses once that many are healthy and nothing else is there."""
+
+        def healthy() -> set[str] | None:
+            health = self.health
+            return {*health} if [*health.values()] == ["healthy"] * count else None
+
+        return wait_until(healthy, what=f"{count} healthy targets") if count else set()
+
+    def is_going(self) -> bool:
+        described = self.ecs.describe_services(cluster=self.cluster, services=[self.name])["services"][0]
+        return any(each["rolloutState"] == "IN_PROGRESS" for each in described["deployments"])
+
+
+@pytest.fixture
+def balanced(cloud: Cloud) -> Iterator[Balanced]:
+    made = Balanced(Site(cloud))
+    yield made
+    made.control.clear_fault(made.name)
+
+
+def test_tasks_of_a_service_are_targets(balanced: Balanced) -> None:
+    """Guards `publish`: our tasks are not those that MiniStack would register."""
+    assert balanced.steady(2) == balanced.addresses()
+    balanced.ecs.update_service(cluster=balanced.cluster, service=balanced.name, desiredCount=3)
+    assert balanced.steady(3) == balanced.addresses()
+    balanced.ecs.update_service(cluster=balanced.cluster, service=balanced.name, desiredCount=1)
+    assert balanced.steady(1) == balanced.addresses()
+
+
+def test_a_release_replaces_them(balanced: Balanced) -> None:
+    before = balanced.steady(2)
+    balanced.ecs.update_service(
+        cluster=balanced.cluster, service=balanced.name, taskDefinition=balanced.define()
+    )
+    wait_until(lambda: not balanced.is_going(), what="the release")
+    assert not before & balanced.steady(2)
+
+
+def test_one_that_does_not_come_up_is_never_healthy(balanced: Balanced) -> None:
+    balanced.steady(2)
+    balanced.control.set_fault(balanced.name, mode="crash")
+    broken = balanced.define()
+    balanced.ecs.update_service(cluster=balanced.cluster, service=balanced.name, taskDefinition=broken)
+    seen: dict[str, set[str]] = {}
+
+    def over() -> bool:
+        for address, state in balanced.health.items():
+            seen.setdefault(address, set()).add(state)
+        return not balanced.is_going()
+
+    wait_until(over, what="the way back", pause=0.01)
+    crashed = balanced.addresses(broken, "STOPPED")
+    assert crashed
+    assert all("healthy" not in seen.get(address, set()) for address in crashed)
+    assert balanced.steady(2) == balanced.addresses()
+
+
+def test_a_service_that_is_deleted_leaves_none(balanced: Balanced) -> None:
+    balanced.steady(2)
+    balanced.ecs.delete_service(cluster=balanced.cluster, service=balanced.name, force=True)
+    wait_until(lambda: not balanced.health, what="no targets")
+
+
+def test_what_others_registered_stays(balanced: Balanced) -> None:
+    balanced.elb.register_targets(TargetGroupArn=balanced.group, Targets=[{"Id": "127.0.0.1", "Port": 1}])
+    wait_until(lambda: len(balanced.health) == 3, what="all three")
+    balanced.ecs.delete_service(cluster=balanced.cluster, service=balanced.name, force=True)
+    wait_until(lambda: balanced.health == {"127.0.0.1:1": "healthy"}, what="the other")
