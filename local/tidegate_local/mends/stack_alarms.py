@@ -1,7 +1,8 @@
 """An alarm on an expression, which a stack makes.
 
 AWS: an alarm has either one metric (MetricName, Namespace, …) or Metrics, a list of metrics and of expressions over
-them (CloudFormation template reference, AWS::CloudWatch::Alarm; PutMetricAlarm). DescribeAlarms tells the one or the other.
+them (CloudFormation template reference, AWS::CloudWatch::Alarm; PutMetricAlarm). DescribeAlarms tells the one or the
+other.
 MiniStack: "Properties.Metrics (metric math) is not supported", and the stack fails.
 Mended by keeping and telling Metrics. Nothing works the expression out, as with any alarm without data: the alarm stays
 INSUFFICIENT_DATA until somebody sets its state (SetAlarmState).
