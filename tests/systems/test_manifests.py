@@ -196,6 +196,21 @@ def test_who_starts_a_task_reads_its_secrets_and_no_others(place: tuple[str, str
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
+def test_the_readme_asks_for_outputs_that_there_are(system: str) -> None:
+    """Its commands are copied on the first day."""
+    readme = (manifest_copy.SYSTEMS / system / "README.md").read_text()
+    asked = set(re.findall(r"\$\(output (\w+)\)", readme))
+    template = yaml_parse((manifest_copy.SYSTEMS / system / "template.yaml").read_text())
+    assert {"RunnerSubnetIds", "RunnerSecurityGroupIds", "SecretsKeyArn"} <= asked <= set(template["Outputs"])
+    assert f"tidegate-runner-{system}-" in readme
+    for name in environments(system):
+        for secret, settings_of in view(system, name).secrets.items():
+            if settings_of.admin is not None:
+                assert f"tidegate secrets adopt {system} " in readme
+                assert secret.replace(f"/{name}/", "/$env/") in readme or secret in readme
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
 def test_what_is_passed_between_stacks_exists(system: str) -> None:
     """Also where a condition leaves it out of every environment: what is rendered shows only what is asked for."""
     folder: Path = manifest_copy.SYSTEMS / system
