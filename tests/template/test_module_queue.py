@@ -44,11 +44,11 @@ def test_messages_are_encrypted(name: str) -> None:
     assert ("SqsManagedSseEnabled" in own, own["KmsMasterKeyId"]) == (False, KEY)
 
 
-def test_nothing_passes_without_tls() -> None:
-    policy = queue().one("AWS::SQS::QueuePolicy")
+@pytest.mark.parametrize("name", ["Queue", "DeadLetters"])
+def test_nothing_passes_without_tls(name: str) -> None:
+    policy = queue().named("AWS::SQS::QueuePolicy", Queues=[f"<{name}>"])
     [statement] = policy["PolicyDocument"]["Statement"]
-    assert policy["Queues"] == ["<Queue>", "<DeadLetters>"]
-    assert statement["Resource"] == ["<Queue.Arn>", "<DeadLetters.Arn>"]
+    assert statement["Resource"] == f"<{name}.Arn>"
     assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "sqs:*")
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 

@@ -437,9 +437,17 @@ def test_ecs_reads_the_secrets_that_are_named() -> None:
 
 
 @pytest.mark.parametrize("role", ["ExecutionRole", "TaskRole"])
-def test_only_tasks_of_this_account_take_the_roles(role: str) -> None:
+def test_only_tasks_take_the_roles(role: str) -> None:
     [trust] = service()[role]["AssumeRolePolicyDocument"]["Statement"]
-    assert trust["Principal"] == {"Service": "ecs-tasks.amazonaws.com"}
+    assert (trust["Principal"], trust["Action"]) == (
+        {"Service": "ecs-tasks.amazonaws.com"},
+        "sts:AssumeRole",
+    )
+
+
+def test_the_applications_role_is_for_tasks_of_this_account() -> None:
+    """Amazon ECS developer guide, "Amazon ECS task IAM role"."""
+    [trust] = service()["TaskRole"]["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Condition"] == {
         "StringEquals": {"aws:SourceAccount": "123456789012"},
         "ArnLike": {"aws:SourceArn": "arn:aws:ecs:us-east-1:123456789012:*"},
