@@ -29,7 +29,7 @@ def test_it_is_built_as_next_js_is() -> None:
     assert spec["phases"]["preBuild"]["commands"] == ["npm ci"]
     assert spec["phases"]["build"]["commands"] == ["npm run build"]
     assert spec["artifacts"] == {"baseDirectory": ".next", "files": ["**/*"]}
-    assert frontend()["App"]["Platform"] == "WEB_COMPUTE"
+    assert (frontend()["App"]["Name"], frontend()["App"]["Platform"]) == ("shop", "WEB_COMPUTE")
 
 
 def test_an_address_that_no_file_has_is_the_pages_own() -> None:
@@ -39,21 +39,22 @@ def test_an_address_that_no_file_has_is_the_pages_own() -> None:
 
 
 def test_variables_are_those_with_a_name() -> None:
-    given = {f"VariableName{n}": f"NEXT_PUBLIC_{n}" for n in (1, 2, 5)} | {
-        f"VariableValue{n}": f"value {n}" for n in range(1, 6)
-    }
-    assert frontend(**given)["App"]["EnvironmentVariables"] == [
-        {"Name": f"NEXT_PUBLIC_{n}", "Value": f"value {n}"} for n in (1, 2, 5)
-    ]
+    values = {f"VariableValue{n}": f"value {n}" for n in range(1, 6)}
+    for named in ((), (1, 2, 5), (3, 4), (1, 2, 3, 4, 5)):
+        names = {f"VariableName{n}": f"NEXT_PUBLIC_{n}" for n in named}
+        assert frontend(**values, **names)["App"]["EnvironmentVariables"] == [
+            {"Name": f"NEXT_PUBLIC_{n}", "Value": f"value {n}"} for n in named
+        ]
 
 
 def test_a_push_to_the_branch_is_built() -> None:
     own = frontend(BranchName="release", Stage="BETA")["Branch"]
+    assert own["AppId"] == "<App.AppId>"
     assert (own["BranchName"], own["Stage"], own["EnableAutoBuild"]) == ("release", "BETA", True)
 
 
 def test_the_branch_answers_under_the_domain() -> None:
     own = frontend(DomainName="example.com").one("AWS::Amplify::Domain")
-    assert own["DomainName"] == "example.com"
+    assert (own["AppId"], own["DomainName"]) == ("<App.AppId>", "example.com")
     assert own["SubDomainSettings"] == [{"Prefix": "app", "BranchName": "<Branch.BranchName>"}]
     assert frontend().of("AWS::Amplify::Domain") == {}

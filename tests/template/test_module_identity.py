@@ -49,7 +49,9 @@ def test_without_a_second_factor_none_is_named() -> None:
 
 def test_the_address_is_confirmed_and_is_the_way_back_in() -> None:
     own = pool()
+    assert own["UserPoolName"] == "shop"
     assert (own["UsernameAttributes"], own["AutoVerifiedAttributes"]) == (["email"], ["email"])
+    assert own["UsernameConfiguration"] == {"CaseSensitive": False}
     assert own["AccountRecoverySetting"]["RecoveryMechanisms"] == [{"Name": "verified_email", "Priority": 1}]
 
 
@@ -70,7 +72,13 @@ def test_the_users_do_not_go_with_the_stack(protection: str, state: str) -> None
 
 def test_the_client_has_a_secret_and_gets_a_code_not_a_token() -> None:
     own = client()
+    assert own["UserPoolId"] == "<UserPool>"
     assert own["GenerateSecret"] is True
+    # With openid there is an id token; without COGNITO the pool's own users could not log in.
+    assert (own["AllowedOAuthScopes"], own["SupportedIdentityProviders"]) == (
+        ["openid", "email", "profile"],
+        ["COGNITO"],
+    )
     assert (own["AllowedOAuthFlowsUserPoolClient"], own["AllowedOAuthFlows"]) == (True, ["code"])
     assert own["CallbackURLs"] == ["https://shop.example.com/callback"]
     assert "LogoutURLs" not in own
@@ -82,6 +90,20 @@ def test_nobody_learns_who_has_an_account_and_no_password_goes_over_the_wire() -
     assert own["PreventUserExistenceErrors"] == "ENABLED"
     assert not [flow for flow in own["ExplicitAuthFlows"] if "PASSWORD" in flow]
     assert own["EnableTokenRevocation"] is True
+
+
+def test_a_token_is_good_for_an_hour_and_a_login_for_a_month() -> None:
+    """Cognito counts a refresh token in days and the others in hours, unless it is told."""
+    own = client()
+    validity = {
+        kind: (own[f"{kind}Validity"], own["TokenValidityUnits"][kind])
+        for kind in ("AccessToken", "IdToken", "RefreshToken")
+    }
+    assert validity == {
+        "AccessToken": (60, "minutes"),
+        "IdToken": (60, "minutes"),
+        "RefreshToken": (30, "days"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -106,6 +128,13 @@ def test_the_secret_of_the_client_is_in_secrets_manager() -> None:
     assert not [value for value in rendered.outputs.values() if "Client.ClientSecret" in value]
 
 
+def test_the_secret_has_the_key_that_is_given() -> None:
+    key = "arn:aws:kms:eu-west-1:111122223333:key/1a2b"
+    assert identity(KeyArn=key)["ClientSecret"]["KmsKeyId"] == key
+    assert "KmsKeyId" not in identity()["ClientSecret"]
+
+
 def test_the_login_pages_are_there_where_they_have_an_address() -> None:
     assert identity().of("AWS::Cognito::UserPoolDomain") == {}
-    assert identity(DomainPrefix="acme-shop").one("AWS::Cognito::UserPoolDomain")["Domain"] == "acme-shop"
+    domain = identity(DomainPrefix="acme-shop").one("AWS::Cognito::UserPoolDomain")
+    assert domain == {"UserPoolId": "<UserPool>", "Domain": "acme-shop"}

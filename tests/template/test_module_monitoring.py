@@ -129,6 +129,11 @@ def test_the_database_is_shown_by_its_own_dimension(cluster: str, dimension: str
     ]
 
 
+def test_the_dashboard_has_the_name_that_people_look_for() -> None:
+    assert monitoring().one("AWS::CloudWatch::Dashboard")["DashboardName"] == "Shop-Operations"
+    assert monitoring().outputs["DashboardName"] == "Shop-Operations"
+
+
 def test_every_widget_shows_the_stacks_region() -> None:
     assert {one["region"] for one in widgets(**SHOWN).values()} == {"us-east-1"}
 
@@ -144,6 +149,7 @@ def test_all_nodes_of_the_cache_are_shown() -> None:
 def test_the_budget_tells_at_80_and_at_100_per_cent() -> None:
     rendered = monitoring(MonthlyBudget="410", BudgetCurrency="GBP")
     own = rendered.one("AWS::Budgets::Budget")
+    assert own["Budget"]["BudgetName"] == "shop-prod-monthly"
     assert own["Budget"]["BudgetLimit"] == {"Amount": "410", "Unit": "GBP"}
     assert (own["Budget"]["TimeUnit"], own["Budget"]["BudgetType"]) == ("MONTHLY", "COST")
     told = own["NotificationsWithSubscribers"]
