@@ -71,7 +71,6 @@ REGISTRY: dict[str, Callable[[], None]] = {
     "schedules": schedules.install,
     "secret_versions": secret_versions.install,
     "stack_alarms": stack_alarms.install,
-    "stack_alarms": stack_alarms.install,
     "stack_attributes": stack_attributes.install,
     "stack_buckets": stack_buckets.install,
     "stack_conditions": stack_conditions.install,
