@@ -380,6 +380,17 @@ class TestPuttingBack:
         assert shop.record(planned, "Succeed", fence)["outcome"] == "Drifted"
         assert told(shop) is None
 
+    def test_a_call_that_comes_late_does_not_set_it_again(self, shop: Shop) -> None:
+        """Its time was over, everything is being taken back under the same fence, and Lambda delivers it once more."""
+        planned, fence = self.failed(shop)
+        shop.record(planned, "BeginCompensation", fence)
+        shop.roll(planned, "worker", fence, "Revert")
+        answer = shop.roll(planned, "worker", fence, token="late")
+        assert answer is not None
+        assert answer["outcome"] == "Stuck"
+        assert desired(shop) == 2
+        assert shop.record(planned, "Fail", fence, error=None)["outcome"] == "FailedClean"
+
     def test_somebody_else_has_changed_it_meanwhile(self, shop: Shop) -> None:
         planned = ask(shop, 5)
         fence = shop.acquire(planned)

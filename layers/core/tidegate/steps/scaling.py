@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from tidegate.domain.deployment import Deployment, Line, Rollout
+from tidegate.domain.deployment import Deployment, Line, Phase, Rollout
 from tidegate.domain.errors import NotFoundError
 from tidegate.domain.plan import ServicePlan
-from tidegate.domain.rollout import Direction, ServiceState
+from tidegate.domain.rollout import Direction, RolloutOutcome, RolloutVerdict, ServiceState
 from tidegate.domain.scaling import ScalePlan, judge_count, missing
 from tidegate.ledger.records import Ledger
 from tidegate.ports import Ports
@@ -48,6 +48,11 @@ def start_scaling(
     ledger.save_rollout(deployment, rollout, fence=fence)
     count = scale.wanted(direction)
     if state is None or state.desired_count != count:
+        if forward and _is_taken_back(ledger, deployment):
+            # A call that comes late, of a roll whose time is over: the count may be back already.
+            late = RolloutVerdict(RolloutOutcome.STUCK, "the deployment is being taken back")
+            ports.executions.succeed(event["token"], rolled_out({}, late))
+            return {"waiting_for": None}
         insist_on_lock(ports, deployment, fence)
         ports.containers.set_desired_count(cluster, service.service, count)
         was = "unknown" if state is None else str(state.desired_count)
@@ -83,6 +88,12 @@ def _wait(
     if told:
         ledger.answered(awaited, event["execution"], event["token"], deployment.id)
     return {"waiting_for": awaited}
+
+
+def _is_taken_back(ledger: Ledger, deployment: Deployment) -> bool:
+    """As it is now: by the fence alone both directions are one run's."""
+    now = ledger.deployment(deployment.system, deployment.environment, deployment.id)
+    return now is None or now.phase is Phase.COMPENSATING
 
 
 def why_not(ports: Ports, deployment: Deployment) -> str:
