@@ -468,6 +468,9 @@ def test_an_alarm_rings_at_its_threshold_at_the_right_door(
     assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/RDS", metric)
     assert (alarm["ComparisonOperator"], alarm["Threshold"]) == (comparison, threshold)
     assert (alarm["EvaluationPeriods"], alarm["Period"]) == ("2", "300")
+    # The worst of a period, but for the CPU, where one peak is nothing. Nothing rings while the database is stopped.
+    worst = {"cpu": "Average", "connections": "Maximum", "storage": "Minimum", "memory": "Minimum"}
+    assert (alarm["Statistic"], alarm["TreatMissingData"]) == (worst[name], "missing")
     assert alarm["Dimensions"] == [{"Name": "DBInstanceIdentifier", "Value": "orders"}]
     arns = [f"arn:aws:sns:eu-west-1:123456789012:{topic}"]
     assert (alarm["AlarmActions"], alarm["OKActions"]) == (arns, arns)
