@@ -1,4 +1,4 @@
-"""infrastructure/service.yaml: what runs, how it is rolled out, how many of it. Who reaches it is in its sister file."""
+"""infrastructure/service.yaml: what runs, how it is rolled out, how many of it. Who reaches it is in another file."""
 
 from __future__ import annotations
 

@@ -33,6 +33,24 @@ _HARD_CODED = re.compile(
     r"|\b\d{12}\b|amazonaws\.com"
 )
 
+# CloudFormation template reference, "Rule-specific intrinsic functions".
+_IN_RULES = {
+    f"Fn::{name}"
+    for name in [
+        "And",
+        "Contains",
+        "EachMemberEquals",
+        "EachMemberIn",
+        "Equals",
+        "Not",
+        "Or",
+        "RefAll",
+        "ValueOf",
+        "ValueOfAll",
+    ]
+}
+_SHORT_IN_RULES = re.compile(r"!(?:Contains|EachMember\w+|RefAll|ValueOf\w*)\b")
+
 
 @dataclass
 class Module:
@@ -145,6 +163,18 @@ def every_rule_says_what_is_wrong(module: Module) -> list[str]:
     ]
 
 
+def every_rule_is_written_as_documented(module: Module) -> list[str]:
+    """In rules CloudFormation knows few functions, and those that exist for rules alone by their long names."""
+    used = {
+        key
+        for one in within(module.section("Rules"))
+        if isinstance(one, dict)
+        for key in one
+        if key.startswith("Fn::")
+    }
+    return sorted(used - _IN_RULES) + _SHORT_IN_RULES.findall(module.text)
+
+
 def nobody_acts_on_everything(module: Module) -> list[str]:
     """Beside what AWS does not let us narrow."""
     return [
@@ -205,6 +235,7 @@ OF_ALL: list[Rule] = [
     every_condition_is_used,
     every_output_says_what_it_is,
     every_rule_says_what_is_wrong,
+    every_rule_is_written_as_documented,
     every_action_says_why,
     every_log_forgets,
     every_way_through_says_what_for,
@@ -281,6 +312,14 @@ FAULTS: list[tuple[Rule, Callable[[Module], object]]] = [
     ),
     (every_output_says_what_it_is, lambda m: _first(m, "Outputs").pop("Description")),
     (every_rule_says_what_is_wrong, lambda m: _first(m, "Rules")["Assertions"][0].pop("AssertDescription")),
+    (
+        every_rule_is_written_as_documented,
+        lambda m: _first(m, "Rules").update(RuleCondition={"Fn::Equals": [{"Fn::Sub": "${Cpu}"}, "256"]}),
+    ),
+    (
+        every_rule_is_written_as_documented,
+        lambda m: setattr(m, "text", m.text.replace('{"Fn::Contains": ', "!Contains {", 1)),
+    ),
     (nobody_acts_on_everything, lambda m: _statement(m).update(Resource="*")),
     (nobody_acts_on_everything, lambda m: _statement(m).update(Resource=["*"])),
     (nobody_acts_on_everything, lambda m: _statement(m).update(Action="logs:*")),
