@@ -25,7 +25,7 @@ that `tidegate local env` prints, no command ever talks to one.
 
 **Output.** A result is for a person on standard output, progress and errors on standard error; colour only on a
 terminal and without `NO_COLOR`. With `--json` standard output is exactly one JSON document, an error included:
-`{"error": {"code", "message", "field"?, "hint"?}}`. What deploy, migrate, rollback, rotate, build, builds,
+`{"error": {"code", "message", "field"?, "hint"?}}`. What deploy, migrate, rollback, scale, rotate, build, builds,
 history, status, show, secrets, plan, watch, changes, doctor and the commands of "On call" print is part of the contract
 and only ever grows.
 

@@ -73,6 +73,29 @@ def test_each_state_of_a_deployment_is_announced(cloud: Cloud, queue: tuple[str,
     assert {"version", "id", "account", "time", "region"} <= events[0].keys()
 
 
+def test_a_service_says_when_it_is_steady(cloud: Cloud, queue: tuple[str, str]) -> None:
+    """Of a count alone ECS says nothing but this: no deployment is started (API reference, UpdateService)."""
+    url, arn = queue
+    cloud.rule({"source": ["aws.ecs"], "detail-type": ["ECS Service Action"]}, arn)
+    service, ecs = create(cloud, "steady"), cloud.client("ecs")
+    first = cloud.message(url)["body"]
+    assert first["resources"] == [service["serviceArn"]]
+    assert {name: first["detail"][name] for name in ("eventType", "eventName", "clusterArn")} == {
+        "eventType": "INFO",
+        "eventName": "SERVICE_STEADY_STATE",
+        "clusterArn": service["clusterArn"],
+    }
+    for count in (3, 1, 0):
+        ecs.update_service(cluster="events", service="steady", desiredCount=count)
+        assert cloud.message(url)["body"]["detail"]["eventName"] == "SERVICE_STEADY_STATE"
+        (found,) = ecs.describe_services(cluster="events", services=["steady"])["services"]
+        assert (found["desiredCount"], found["runningCount"]) == (count, count)
+        assert [(entry["id"], entry["rolloutState"]) for entry in found["deployments"]] == [
+            (service["deployments"][0]["id"], "COMPLETED")
+        ]
+        assert found["events"][0]["message"].endswith("has reached a steady state.")
+
+
 def test_a_stopped_task_is_announced_with_its_reason(cloud: Cloud, queue: tuple[str, str]) -> None:
     url, arn = queue
     cloud.rule({"source": ["aws.ecs"], "detail-type": ["ECS Task State Change"]}, arn)
