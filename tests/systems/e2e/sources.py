@@ -75,7 +75,9 @@ class Sources:
         files = {
             path.relative_to(APPS).as_posix(): path.read_text()
             for path in sorted(APPS.rglob("*"))
-            if path.is_file() and path.suffix != ".pyc" and path.name != "README.md"
+            if path.is_file()
+            and path.suffix != ".pyc"
+            and path.name != "README.md"
             # What mypy, ruff and pytest leave behind where somebody called them there.
             and not any(part.endswith("_cache") for part in path.parts)
         }
