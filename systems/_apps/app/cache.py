@@ -12,7 +12,7 @@ ANSWER_SECONDS = 0.5
 
 
 class Cache:
-    """`url` as redis-py reads it: `redis://` or `rediss://` (TLS), empty for no cache; the password may stand beside."""
+    """`url` as redis-py reads it: `redis://` or `rediss://` (TLS), empty for none; the password may stand beside."""
 
     def __init__(self, url: str, password: str = "") -> None:
         self._redis = (
