@@ -13,6 +13,7 @@ from tests.support.scripted import Scripted, recorded
 
 HOST = "canary5e1d.database.example"
 ADMIN = "admin"
+OF_NEW_USERS = ("CREATE ON SCHEMA public", "USAGE ON SCHEMA public")
 
 
 @dataclass
@@ -57,11 +58,14 @@ class FakeLogin:
     def sessions(self, user: str) -> int:
         return self._database.sessions(self._user, user)
 
+    def exists(self, user: str) -> bool:
+        return self._database.exists(self._user, user)
+
     def adoption(self, user: str, second: str) -> Sequence[str]:
         return self._database.adoption(self._user, user, second)
 
-    def run(self, statements: Sequence[str]) -> None:
-        self._database.run(self._user, statements)
+    def run(self, statements: Sequence[str], user: str, password: str) -> None:
+        self._database.run(self._user, statements, user, password)
 
     def close(self) -> None:
         self.closed = True
@@ -126,22 +130,35 @@ class FakeLogins(Scripted):
         return self.open(user)
 
     @recorded
-    def adoption(self, by: str, user: str, second: str) -> list[str]:
-        there = self.users.get(second)
-        made = [] if there is not None else [f"CREATE ROLE {second}"]
-        held = there.grants if there is not None else set()
-        return made + [f"GRANT {grant} TO {second}" for grant in sorted(self._user(user).grants - held)]
+    def exists(self, by: str, user: str) -> bool:
+        return user in self.users
 
     @recorded
-    def run(self, by: str, statements: Sequence[str]) -> None:
+    def adoption(self, by: str, user: str, second: str) -> list[str]:
+        there = self.users.get(second)
+        known = self.users.get(user)
+        needs = set(OF_NEW_USERS) if known is None else known.grants
+        first = [f"CREATE ROLE {user} PASSWORD the one of the secret"] if known is None else []
+        first += [f"GRANT {grant} TO {user}" for grant in sorted(needs)] if known is None else []
+        if second == user:
+            return first
+        made = [] if there is not None else [f"CREATE ROLE {second}"]
+        held = there.grants if there is not None else set()
+        return first + made + [f"GRANT {grant} TO {second}" for grant in sorted(needs - held)]
+
+    @recorded
+    def run(self, by: str, statements: Sequence[str], user: str, password: str) -> None:
         for statement in statements:
-            self._run(statement)
+            self._run(statement, password)
 
     @recorded
     def close(self, by: str) -> None:
         """Of a session."""
 
-    def _run(self, statement: str) -> None:
+    def _run(self, statement: str, password: str) -> None:
+        if statement.endswith(" PASSWORD the one of the secret"):
+            self.users.setdefault(statement.split()[2], FakeUser(password))
+            return
         if statement.startswith("CREATE ROLE "):
             self.users.setdefault(statement.removeprefix("CREATE ROLE "), FakeUser("", login=False))
             return

@@ -15,6 +15,7 @@ from tests.unit.steps.rotations import (
     DEPLOYMENT,
     FORWARD,
     KINDS,
+    NEXT_DEPLOYMENT,
     OLD_PASSWORD,
     SECRET,
     Rotations,
@@ -194,3 +195,57 @@ def test_what_is_to_be_prepared_cannot_be_said() -> None:
     answer = rotations.ask("Adoption", users=["shop_a", "shop_b"])
     assert (answer["outcome"], answer["statements"], answer["hash"]) == ("Adoption", [], None)
     assert "users" in answer["reason"]
+
+
+# --- a database that has neither user
+
+
+def empty(name: str = "postgres") -> Rotations:
+    rotations = Rotations.of(name)
+    for user in ("app", "app_clone"):
+        rotations.world.logins.users.pop(user, None)
+    return rotations
+
+
+@pytest.mark.parametrize("name", ["postgres", "mysql", "mysql-dual"])
+def test_both_users_are_made(name: str) -> None:
+    rotations = empty(name)
+    told = rotations.ask("Adoption")
+    assert (told["outcome"], told["reason"]) == ("Adoption", "")
+    assert told["statements"][0] == "CREATE ROLE app PASSWORD the one of the secret"
+    assert rotations.world.logins.users.keys() == {"admin"}, "it has only been asked for"
+    assert rotations.ask("Adoption")["hash"] == told["hash"]
+    assert rotations.ask("Adopt", statements=told["hash"]) == {"outcome": "Adopted", "reason": ""}
+    assert rotations.world.logins.users["app"].opens(OLD_PASSWORD)
+    assert rotations.ask("Adoption")["statements"] == []
+    assert rotations.ask("Adopt", statements=told["hash"])["outcome"] == "Adopted", "asked for twice"
+    assert rotations.rotate() == "Rotated"
+    assert rotations.rotate(NEXT_DEPLOYMENT) == "Rotated"
+    assert not [said for said in rotations.said if CANARY in said]
+
+
+def test_a_user_that_is_there_has_to_log_in() -> None:
+    """Else its pair would be complete, and nothing that takes the secret could start."""
+    rotations = single()
+    rotations.world.logins.users["app"].password = "another"
+    answer = rotations.ask("Adoption")
+    assert (answer["statements"], answer["hash"]) == ([], None)
+    assert answer["reason"] == "the database does not let app log in"
+    assert rotations.ask("Adopt", statements="5e1d")["outcome"] == "Failed"
+    assert rotations.world.logins.called("run") == 0
+
+
+def test_without_an_admin_nobody_can_make_a_user() -> None:
+    rotations = empty("mysql-dual")
+    answer = rotations.ask("Adoption", admin=None)
+    assert (answer["hash"], answer["reason"]) == (None, "the database does not let app log in")
+    ready = Rotations.of("mysql-dual").ask("Adoption", admin=None)
+    assert (ready["statements"], ready["reason"]) == ([], "nothing is to be prepared")
+
+
+def test_a_refusal_tells_no_password() -> None:
+    rotations = empty()
+    told = rotations.ask("Adoption")
+    rotations.world.logins.fails("run", SqlError("42601", f"near {OLD_PASSWORD}"))
+    answer = rotations.ask("Adopt", statements=told["hash"])
+    assert (answer["outcome"], CANARY in str(answer)) == ("Failed", False)

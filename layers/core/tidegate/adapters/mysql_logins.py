@@ -31,6 +31,34 @@ PAUSE_SECONDS: Final = 2.0
 LOCK_SECONDS: Final = 5
 
 _UNLOCK, _RETAIN, _DISCARD = " ACCOUNT UNLOCK", " RETAIN CURRENT PASSWORD", " DISCARD OLD PASSWORD"
+_ANYWHERE = "%"
+# All that are of a database, but the right to hand them on (MySQL, "Privileges Provided by MySQL"). By name: who has
+# them all may grant them, while ALL has more than that in MariaDB.
+_RIGHTS: Final = (
+    *(
+        "SELECT",
+        "INSERT",
+        "UPDATE",
+        "DELETE",
+        "CREATE",
+        "DROP",
+        "REFERENCES",
+        "INDEX",
+        "ALTER",
+        "EXECUTE",
+        "EVENT",
+    ),
+    *(
+        "CREATE TEMPORARY TABLES",
+        "LOCK TABLES",
+        "CREATE VIEW",
+        "SHOW VIEW",
+        "CREATE ROUTINE",
+        "ALTER ROUTINE",
+    ),
+    "TRIGGER",
+)
+_SHOWN: Final = "the password that the secret has"
 _DENIED = frozenset({"1044", "1142", "1143", "1227"})
 _SYNTAX = "1064"
 # A check of passwords that wants to see them (MariaDB, strict_password_validation).
@@ -127,22 +155,55 @@ class MysqlLogin:
         )
         return sum(name == user for (name,) in found)
 
+    def exists(self, user: str) -> bool:
+        return bool(self._hosts(user))
+
     def adoption(self, user: str, second: str) -> Sequence[str]:
-        """`second` at the same hosts with the same grants, roles, limits and demands (`REQUIRE SSL`); locked, without a
+        """`user` from everywhere, where it is not there. One that may do nothing at all is new as well, and is granted
+        what it needs: its creation may have been the last statement that was carried out.
+
+        `second` at the same hosts with the same grants, roles, limits and demands (`REQUIRE SSL`); locked, without a
         password that anybody knows, until a rotation sets one. MySQL from 8.0.18 on (RANDOM PASSWORD)."""
-        hosts = self._hosts(second)
-        return [
-            statement
-            for host in self._existing(user)
-            for statement in (
-                *([] if host in hosts else [self._creation(user, second, host)]),
-                *self._granting(user, second, host, there=host in hosts),
+        hosts = self._hosts(user)
+        if not hosts and second != user and self._hosts(second):
+            raise BadInputError(
+                f"there is no user {user}, but {second} is there",
+                field="users",
+                hint=f"drop {second}, or let the secret have it with its password",
             )
+        likes = {host: self._grants(user, host) for host in hosts}
+        new = not any(likes.values()) and bool(self._credential.database or not hosts)
+        if new:
+            likes = dict.fromkeys(hosts or [_ANYWHERE], self._rights())
+        has = {host: self._grants(second, host) for host in self._hosts(second)} if second != user else {}
+        return [
+            *([] if hosts else [self._first(user)]),
+            *(
+                statement
+                for host, like in likes.items()
+                for statement in self._granting(self._account(user, host), frozenset(), like)
+                if new
+            ),
+            *(
+                statement
+                for host, like in likes.items()
+                if second != user
+                for statement in (
+                    *([] if host in has else [self._creation(user if hosts else None, second, host)]),
+                    *self._granting(self._account(second, host), has.get(host, frozenset()), like),
+                )
+            ),
         ]
 
-    def run(self, statements: Sequence[str]) -> None:
+    def run(self, statements: Sequence[str], user: str, password: str) -> None:
+        first = self._first(user)
+        if any(_SHOWN in statement and statement != first for statement in statements):
+            raise BadInputError("the statements make another user than the secret's", field="secret")
         for statement in statements:
-            self._session.rows(statement)
+            if statement == first:
+                self._create(user, password)
+            else:
+                self._session.rows(statement)
 
     def close(self) -> None:
         self._session.close()
@@ -223,7 +284,52 @@ class MysqlLogin:
             Grant("@".join(f"`{part.replace('`', '``')}`" for part in role), DEFAULT_ROLE) for role in roles
         }
 
-    def _creation(self, user: str, second: str, host: str) -> str:
+    def _first(self, user: str) -> str:
+        """As it is shown: `_create` is what is done."""
+        what = f"PASSWORD '<the hash of {_SHOWN}>'" if self._session.mariadb else f"'<{_SHOWN}>'"
+        return f"CREATE USER IF NOT EXISTS {self._account(user, _ANYWHERE)} IDENTIFIED BY {what}"
+
+    def _create(self, user: str, password: str) -> None:
+        """As `_identify` has it."""
+        make = "CREATE USER IF NOT EXISTS %s@%s IDENTIFIED BY"
+        if self._session.mariadb:
+            try:
+                self._session.rows(
+                    f"{make} PASSWORD %s", user, _ANYWHERE, _native_hash(password), secret=True
+                )
+            except SqlError as error:
+                if error.code != _WANTS_TEXT:
+                    raise
+            else:
+                return
+        self._session.rows(f"{make} %s", user, _ANYWHERE, password, secret=True)
+
+    def _rights(self) -> frozenset[Grant]:
+        """On the secret's database, in whose name an underscore and a percent sign would stand for other characters,
+        unless the server takes them as they are (MySQL, "GRANT Statement", partial_revokes)."""
+        name = self._credential.database
+        if not name:
+            raise BadInputError(
+                "the secret does not say which database its user needs", field="secret.dbname"
+            )
+        [*said] = self._session.rows("SHOW GLOBAL VARIABLES LIKE 'partial_revokes'")
+        if not any(value == "ON" for _, value in said):
+            name = name.replace("_", r"\_").replace("%", r"\%")
+        on = f"`{name.replace('`', '``')}`.*"
+        return frozenset(Grant(on, privilege) for privilege in _RIGHTS)
+
+    def _account(self, user: str, host: str) -> str:
+        return self._session.text("%s@%s", user, host)
+
+    def _creation(self, user: str | None, second: str, host: str) -> str:
+        """Like that of `user`, or like any new one's."""
+        if user is None:
+            unknown = (
+                " IDENTIFIED VIA mysql_native_password USING 'invalid'"
+                if self._session.mariadb
+                else " IDENTIFIED BY RANDOM PASSWORD"
+            )
+            return f"CREATE USER IF NOT EXISTS {self._account(second, host)}{unknown} ACCOUNT LOCK"
         [(plugin, demand, *rest), *_] = self._session.rows(
             f"SELECT plugin, ssl_type, ssl_cipher, x509_issuer, x509_subject, {', '.join(_LIMITS)} "  # noqa: S608
             "FROM mysql.user WHERE User = %s AND Host = %s",
@@ -263,10 +369,7 @@ class MysqlLogin:
         ]
         return f" REQUIRE {' AND '.join(told)}" if kind == "SPECIFIED" else ""
 
-    def _granting(self, user: str, second: str, host: str, *, there: bool) -> list[str]:
-        like = self._grants(user, host)
-        has = self._grants(second, host) if there else frozenset[Grant]()
-        account = self._session.text("%s@%s", second, host)
+    def _granting(self, account: str, has: frozenset[Grant], like: frozenset[Grant]) -> list[str]:
         missing = lacking_grants(has, like)
         rights = [grant for grant in missing if grant.privilege not in {ROLE, DEFAULT_ROLE}]
         statements = [

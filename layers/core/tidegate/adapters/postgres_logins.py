@@ -16,6 +16,7 @@ from typing import Final
 
 from tidegate.adapters.postgres_adoption import Adoption
 from tidegate.adapters.postgres_connection import Connecting, PostgresSession
+from tidegate.adapters.postgres_first_users import FirstUsers, creation, makes_a_user
 from tidegate.adapters.postgres_roles import Roles
 from tidegate.domain.credentials import Credential
 from tidegate.domain.errors import BadInputError
@@ -84,19 +85,32 @@ class PostgresLogin:
             )[0][0]
         )
 
-    def adoption(self, user: str, second: str) -> Sequence[str]:
-        return Adoption(Roles(self._session), user, second).statements()
+    def exists(self, user: str) -> bool:
+        return Roles(self._session).role(user) is not None
 
-    def run(self, statements: Sequence[str]) -> None:
+    def adoption(self, user: str, second: str) -> Sequence[str]:
+        roles = Roles(self._session)
+        if roles.role(user) is None:
+            return FirstUsers(roles, user, second).statements()
+        return Adoption(roles, user, second).statements()
+
+    def run(self, statements: Sequence[str], user: str, password: str) -> None:
+        """All of them or none."""
         if not statements:
             return
+        first = creation(user)
+        if any(makes_a_user(statement) and statement != first for statement in statements):
+            raise _another_user()
         self._session.run("BEGIN")
         try:
             self._session.run(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
             # What pg8000 quotes, it quotes for this.
             self._session.run("SET LOCAL standard_conforming_strings = on")
             for statement in statements:
-                self._do(statement)
+                if statement == first:
+                    self._session.run(creation(user, verifier(password)))
+                else:
+                    self._do(statement)
             self._session.run("COMMIT")
         except SqlError:
             self._session.run("ROLLBACK")
@@ -133,6 +147,10 @@ def _prepared(password: str) -> bytes:
     except ScramException:
         return password.encode()
     return (prepared or password).encode()
+
+
+def _another_user() -> BadInputError:
+    return BadInputError("the statements make another user than the secret's", field="secret")
 
 
 def _one_password() -> BadInputError:

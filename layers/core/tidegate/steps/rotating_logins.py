@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from tidegate.domain.credentials import Credential, read, written
+from tidegate.domain.credentials import MYSQL, Credential, read, written
 from tidegate.domain.errors import BadInputError, TransientError
 from tidegate.domain.redaction import redacted
 from tidegate.domain.rotation import ADOPT, ADOPTION, ALTERNATING, PRECHECK
@@ -105,16 +105,22 @@ class LoginRotation:
         return current.version
 
     def adoption(self) -> list[str]:
+        """A user that is there has to log in with what the secret says; one that is not is made so."""
         own = self._read(self.versions.current())
         second = self.request.next_user(own.username)
-        if second == own.username:
+        if self.request.admin is None:
+            self._expect_login(own)
             return []
         with self._as_admin(own) as admin:
+            if admin.exists(own.username):
+                # Where its creation was the last that was carried out, it may do nothing in the database yet.
+                self._expect_login(replace(own, database="") if own.engine == MYSQL else own)
             return list(admin.adoption(own.username, second))
 
     def adopt(self, statements: list[str]) -> None:
-        with self._as_admin(self._read(self.versions.current())) as admin:
-            admin.run(statements)
+        own = self._read(self.versions.current())
+        with self._as_admin(own) as admin:
+            admin.run(statements, own.username, own.password)
 
     def _expect_login(self, credential: Credential) -> None:
         try:
