@@ -6,6 +6,7 @@ import signal
 import ssl
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -21,7 +22,10 @@ pytestmark = pytest.mark.emulator
 PASSWORD = "a-password's \\ %s"
 TEMPLATE: dict[str, Any] = {
     "Resources": {
-        "Secret": {"Type": "AWS::SecretsManager::Secret", "Properties": {"SecretString": json.dumps({"kept": 1})}},
+        "Secret": {
+            "Type": "AWS::SecretsManager::Secret",
+            "Properties": {"SecretString": json.dumps({"kept": 1})},
+        },
         "Attachment": {
             "Type": "AWS::SecretsManager::SecretTargetAttachment",
             "Properties": {"SecretId": {"Ref": "Secret"}, "TargetId": {"Ref": "Shop"}},
@@ -267,3 +271,71 @@ def test_an_engine_without_a_server_here_is_a_record(running: Cloud, name: str) 
         MasterUserPassword=PASSWORD,
     )["DBInstance"]
     assert made["DBInstanceStatus"] == "available"
+
+
+@pytest.fixture
+def mariadb() -> None:
+    """Tests that ask for it are left out where there is none."""
+
+
+@pytest.mark.usefixtures("mariadb")
+def test_an_instance_of_mysql_is_a_mariadb(running: Cloud, name: str) -> None:
+    found = instance(running, name, "mysql", MasterUsername="admin")
+    place = found["Endpoint"]
+    context = ssl.create_default_context(cafile=str(running.state_dir / "tls" / "authority.pem"))
+    connection = connect_mysql(place["Address"], place["Port"], user="admin", ssl=context)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SHOW STATUS LIKE 'Ssl_version'")
+        assert cursor.fetchone() == ("Ssl_version", "TLSv1.3")
+        cursor.execute("CREATE USER other IDENTIFIED BY 'x'")
+        cursor.execute("GRANT ALL ON shop.* TO other")
+        cursor.execute("SELECT user FROM mysql.user WHERE user = 'root'")
+        assert cursor.fetchall() == ()
+    with pytest.raises(pymysql.err.OperationalError, match="Access denied"):
+        connect_mysql(place["Address"], place["Port"], user="root", password="")
+
+    rds = running.client("rds")
+    rds.modify_db_instance(DBInstanceIdentifier=name, MasterUserPassword="another-one")
+    connect_mysql(place["Address"], place["Port"], user="admin", password="another-one").close()
+    rds.delete_db_instance(DBInstanceIdentifier=name, SkipFinalSnapshot=True)
+    assert not listens(place["Port"])
+    assert [said for said in processes_of(running.state_dir) if name in said] == []
+
+
+@pytest.mark.usefixtures("mariadb")
+def test_a_stack_s_mysql(running: Cloud, name: str) -> None:
+    shop = of_instance("mysql", MasterUsername="admin")
+    outputs = stack(running, name, Shop=shop, Attachment=attachment("AWS::RDS::DBInstance"))
+    said = secret(running, outputs)
+    assert (said["engine"], said["dbname"]) == ("mysql", "shop")
+    connect_mysql(said["host"], said["port"], user="admin").close()
+
+
+@pytest.mark.usefixtures("mariadb")
+def test_a_mariadb_that_died_is_started_again(running: Cloud, name: str) -> None:
+    place = instance(running, name, "mysql", MasterUsername="admin")["Endpoint"]
+    running.client("rds").modify_db_instance(DBInstanceIdentifier=name, MasterUserPassword="another-one")
+    [data] = running.state_dir.glob(f"databases/*{name}/data")
+    os.kill(int((data / "mariadb.pid").read_text()), signal.SIGKILL)
+
+    def answers() -> bool:
+        try:
+            connect_mysql(place["Address"], place["Port"], user="admin", password="another-one").close()
+        except pymysql.err.OperationalError:
+            return False
+        return True
+
+    wait_until(answers, what="MariaDB", seconds=60)
+
+
+@pytest.mark.usefixtures("mariadb")
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
+def test_no_server_outlives_its_cloud(tmp_path: Path, name: str, how: signal.Signals) -> None:
+    with running_cloud(tmp_path, ["--postgres"]) as cloud:
+        instance(cloud, f"{name}-1")
+        instance(cloud, f"{name}-2", "mysql")
+        cloud.process.send_signal(how)
+        cloud.process.wait(timeout=20)
+        wait_until(lambda: not processes_of(tmp_path), what="the servers to end", seconds=20)
+    if how == signal.SIGTERM:
+        assert [path.name for path in tmp_path.iterdir()] == ["server.log"]
