@@ -45,6 +45,11 @@ def test_commands_in_containers_are_recorded() -> None:
     }
 
 
+def test_the_log_may_have_a_key() -> None:
+    key = "arn:aws:kms:us-east-1:123456789012:key/1a2b3c4d"
+    assert cluster(LogKeyArn=key).one("AWS::Logs::LogGroup")["KmsKeyId"] == key
+
+
 @pytest.mark.parametrize("value", ["enabled", "enhanced", "disabled"])
 def test_container_insights_are_as_said(value: str) -> None:
     found = cluster(ContainerInsights=value).one("AWS::ECS::Cluster")

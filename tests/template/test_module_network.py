@@ -103,7 +103,31 @@ def test_who_talks_to_whom_is_recorded() -> None:
     assert rendered.one("AWS::EC2::FlowLog")["LogGroupName"] == "/aws/vpc/shop"
 
 
-def test_or_not() -> None:
+def test_under_a_key_if_there_is_one() -> None:
+    key = "arn:aws:kms:us-east-1:123456789012:key/1a2b3c4d"
+    assert network(LogKeyArn=key).one("AWS::Logs::LogGroup")["KmsKeyId"] == key
+    assert "KmsKeyId" not in network().one("AWS::Logs::LogGroup")
+
+
+def test_the_log_is_written_by_flow_logs_of_this_account_and_nobody_else() -> None:
+    role = network().one("AWS::IAM::Role")
+    [trust] = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "vpc-flow-logs.amazonaws.com"}
+    assert trust["Condition"] == {
+        "StringEquals": {"aws:SourceAccount": "123456789012"},
+        "ArnLike": {"aws:SourceArn": "arn:aws:ec2:us-east-1:123456789012:vpc-flow-log/*"},
+    }
+    [statement] = role["Policies"][0]["PolicyDocument"]["Statement"]
+    assert statement["Resource"] == "<FlowLogs.Arn>"
+    assert set(statement["Action"]) == {
+        "logs:CreateLogStream",
+        "logs:DescribeLogStreams",
+        "logs:PutLogEvents",
+    }
+    assert network().one("AWS::EC2::FlowLog")["DeliverLogsPermissionArn"] == "<FlowLogRole.Arn>"
+
+
+def test_or_not_at_all() -> None:
     rendered = network(FlowLogRetentionDays="0")
     of = ("AWS::EC2::FlowLog", "AWS::Logs::LogGroup", "AWS::IAM::Role")
     assert [rendered.of(type_) for type_ in of] == [{}, {}, {}]

@@ -85,6 +85,21 @@ def test_a_wrong_memory_is_answered_with_the_right_ones(cpu: str, named: str) ->
         service(Cpu=cpu, Memory="768")
 
 
+def test_the_task_is_for_fargate_and_has_both_roles() -> None:
+    rendered = service(Architecture="X86_64")
+    task = rendered.one("AWS::ECS::TaskDefinition")
+    assert (task["RequiresCompatibilities"], task["NetworkMode"]) == (["FARGATE"], "awsvpc")
+    assert task["RuntimePlatform"] == {"OperatingSystemFamily": "LINUX", "CpuArchitecture": "X86_64"}
+    assert (task["ExecutionRoleArn"], task["TaskRoleArn"]) == ("<ExecutionRole.Arn>", "<TaskRole.Arn>")
+    assert ecs(rendered)["TaskDefinition"] == "<TaskDefinition>"
+    assert (ecs(rendered)["Cluster"], ecs(rendered)["ServiceName"]) == ("shop", "shop-api")
+
+
+def test_the_container_has_time_to_stop() -> None:
+    found = container(service(StopTimeoutSeconds="90"))
+    assert (found["Name"], found["Essential"], found["StopTimeout"]) == ("api", True, "90")
+
+
 def test_the_image_is_what_parameter_store_has() -> None:
     assert container(service())["Image"] == "{{resolve:ssm:/tidegate/shop/production/image/api}}"
 
@@ -128,6 +143,12 @@ def test_the_container_logs_where_it_is_said() -> None:
         "awslogs-stream-prefix": "ecs",
     }
     assert rendered.one("AWS::Logs::LogGroup")["RetentionInDays"] == "7"
+
+
+def test_the_logs_may_have_a_key() -> None:
+    key = "arn:aws:kms:us-east-1:123456789012:key/1a2b3c4d"
+    assert service(LogKeyArn=key).one("AWS::Logs::LogGroup")["KmsKeyId"] == key
+    assert "KmsKeyId" not in service().one("AWS::Logs::LogGroup")
 
 
 def test_the_container_changes_none_of_its_own_files() -> None:
