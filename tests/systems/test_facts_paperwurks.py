@@ -151,6 +151,8 @@ def test_fargate(environment: str) -> None:
         assert task(rendered, service)["RequiresCompatibilities"] == ["FARGATE"]
         [provider] = rendered[f"{service}/Service"]["CapacityProviderStrategy"]
         assert provider["CapacityProvider"] == "FARGATE"
+    [provider] = rendered["Cluster/Cluster"]["DefaultCapacityProviderStrategy"]
+    assert provider["CapacityProvider"] == "FARGATE"
 
 
 PAIRS = {
@@ -640,6 +642,15 @@ def test_one_environment_makes_what_all_share() -> None:
     for image in manifest().images.values():
         assert image.build is not None
         assert image.build.project == "paperwurks-build"
+
+
+def test_what_prod_runs_is_not_expired_by_what_dev_builds() -> None:
+    """Vulnerability scanning (pending CI/CD integration); images go from dev by staging to prod"""
+    for own in render(SYSTEM, "dev").of("AWS::ECR::Repository").values():
+        assert own["ImageScanningConfiguration"] == {"ScanOnPush": True}
+        listed = json.loads(own["LifecyclePolicy"]["LifecyclePolicyText"])["rules"]
+        [tagged] = [rule["selection"] for rule in listed if rule["selection"]["tagStatus"] == "tagged"]
+        assert tagged["countNumber"] >= 200
 
 
 @each
