@@ -12,12 +12,13 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pymysql
 import pytest
+from tidegate_local.databases import mariadb as process
+from tidegate_local.databases.mariadb import missing
 
 from tests.support.leftovers import free_port
 from tests.support.waiting import wait_until
@@ -81,18 +82,7 @@ def running(folder: Path, *more_hosts: str, options: Sequence[str] = ()) -> Iter
     more options of mariadbd; stop it."""
     data, log = folder / "data", folder / "mariadb.log"
     folder.mkdir(parents=True, exist_ok=True)
-    own = [f"--datadir={data}", *(["--user=root"] if os.geteuid() == 0 else [])]
-    subprocess.run(
-        [
-            _program("mariadb-install-db"),
-            "--no-defaults",
-            "--skip-test-db",
-            "--auth-root-authentication-method=normal",
-            *own,
-        ],
-        check=True,
-        capture_output=True,
-    )
+    process.install(data)
     server = MariaDB(["127.0.0.1", *more_hosts], free_port())
     grants = folder / "grants.sql"
     grants.write_text(
@@ -100,49 +90,23 @@ def running(folder: Path, *more_hosts: str, options: Sequence[str] = ()) -> Iter
         f"GRANT ALL ON *.* TO '{USER}'@'%' WITH GRANT OPTION;\n"
     )
     with log.open("wb") as written:
-        process = subprocess.Popen(
-            [
-                _program("mariadbd"),
-                "--no-defaults",
-                *own,
-                f"--socket={folder / 'mariadb.sock'}",
-                f"--pid-file={folder / 'mariadb.pid'}",
-                f"--bind-address={','.join(server.hosts)}",
-                f"--port={server.port}",
-                f"--init-file={grants}",
-                "--skip-name-resolve",
-                # Its data is thrown away.
-                "--innodb-flush-log-at-trx-commit=0",
-                "--innodb-buffer-pool-size=32M",
-                "--innodb-log-file-size=16M",
-                *options,
-            ],
+        started = subprocess.Popen(
+            process.command(data, server.hosts, server.port, grants, *options),
             stdout=written,
             stderr=written,
             stdin=subprocess.DEVNULL,
         )
     try:
-        wait_until(lambda: _answers(server, process, log), what="MariaDB to answer", seconds=STARTS_SECONDS)
+        wait_until(lambda: _answers(server, started, log), what="MariaDB to answer", seconds=STARTS_SECONDS)
         yield server
     finally:
-        process.terminate()
+        started.terminate()
         try:
-            process.wait(20)
+            started.wait(20)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            started.kill()
+            started.wait()
         shutil.rmtree(data, ignore_errors=True)
-
-
-@cache
-def missing() -> str:
-    """Why there is none; empty where it can be started."""
-    try:
-        for name in ("mariadbd", "mariadb-install-db"):
-            _program(name)
-    except LookupError as error:
-        return str(error)
-    return ""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -160,16 +124,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line(f"tests of MariaDB are left out: {missing()}", yellow=True)
 
 
-def _program(name: str) -> str:
-    found = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
-    if found is None:
-        raise LookupError(f"{name} is not installed (Debian and Ubuntu: .ci/databases install)")
-    return found
-
-
-def _answers(server: MariaDB, process: subprocess.Popen[bytes], log: Path) -> bool:
-    if process.poll() is not None:
-        raise AssertionError(f"MariaDB has ended with {process.returncode}:\n{log.read_text()[-4000:]}")
+def _answers(server: MariaDB, started: subprocess.Popen[bytes], log: Path) -> bool:
+    if started.poll() is not None:
+        raise AssertionError(f"MariaDB has ended with {started.returncode}:\n{log.read_text()[-4000:]}")
     try:
         return bool(server.rows("SELECT 1"))
     except pymysql.err.OperationalError:
