@@ -259,7 +259,7 @@ class TestTasks:
     """ECS Task Environment Variables; Secrets Management"""
 
     def test_variables(self, container: Json) -> None:
-        """DATABASE_URL, COGNITO_USER_POOL_ID, COGNITO_CLIENT_ID, AWS_REGION: us-east-2, LOG_LEVEL: INFO, S3_BUCKET_NAME"""
+        """DATABASE_URL, COGNITO_USER_POOL_ID, COGNITO_CLIENT_ID, AWS_REGION: us-east-2, LOG_LEVEL: INFO, S3_BUCKET_…"""
         said = {one["Name"]: one["Value"] for one in container["Environment"]}
         assert said["DATABASE_URL"].endswith("/core_business_unit")
         assert said["COGNITO_USER_POOL_ID"] == "<Identity/UserPool>"
