@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
 from tests.systems.rendering import RenderError, render_file
-from tests.template.loading import Json
+from tests.template.loading import ROOT, Json
 from tests.template.modules_page import FOLDER, SAID, capabilities, page
 
 EXAMPLES = [name for name, said in SAID.items() if "example" in said]
@@ -15,6 +17,12 @@ EXAMPLES = [name for name, said in SAID.items() if "example" in said]
 def test_the_page_is_made_from_these_modules() -> None:
     readme = (FOLDER / "README.md").read_text()
     assert readme == page(), "python -m tests.template.modules_page > infrastructure/README.md"
+
+
+def test_what_it_points_to_is_there() -> None:
+    named = set(re.findall(r"docs/[a-z]+(?:\.md|/\d{4})", page()))
+    assert named >= {"docs/ci.md", "docs/decisions/0035"}
+    assert [name for name in sorted(named) if not list(ROOT.glob(f"{name}*"))] == []
 
 
 def test_every_module_is_on_the_page() -> None:
