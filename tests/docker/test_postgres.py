@@ -88,6 +88,12 @@ def test_a_container_and_this_machine_reach_a_database_of_rds(cloud: Cloud, host
     assert lines[-1].endswith("reached")
 
 
+def test_a_container_trusts_them(cloud: Cloud, host: str) -> None:
+    shop = Shop(cloud, host, new_name())
+    lines = shop.lines(shop.run(shop.define(Images(cloud, host).push("one"), "tail -n 3 $SSL_CERT_FILE")))
+    assert lines == (cloud.state_dir / "tls" / "authority.pem").read_text().splitlines()[-3:]
+
+
 def test_a_database_of_rds_starts_no_container(cloud: Cloud, host: str) -> None:
     """The engine is hidden from the emulator, which would run one for each database and leave it behind."""
     with engine.connected(host) as docker:

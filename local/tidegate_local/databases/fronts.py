@@ -12,10 +12,11 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 
 from tidegate_local import engine
-from tidegate_local.databases.authority import Authority
+from tidegate_local.databases.authority import TRUSTED, Authority
 from tidegate_local.settings import Settings
 
 T = TypeVar("T")
@@ -31,6 +32,11 @@ _STARTUP = struct.Struct("!ii")
 # PostgreSQL, "Message Formats": SSLRequest and GSSENCRequest, each of eight bytes.
 _SSL_REQUEST = _STARTUP.pack(8, 80877103)
 _GSS_REQUEST = _STARTUP.pack(8, 80877104)
+
+
+def trusted_in(state_dir: Path) -> Path:
+    """The file with the authorities that this machine trusts, and that of the databases."""
+    return state_dir / FOLDER / TRUSTED
 
 
 class Fronts:

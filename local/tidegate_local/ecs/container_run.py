@@ -12,6 +12,7 @@ import docker.errors
 from ministack.core.responses import request_scope
 from ministack.services import ecs
 
+from tidegate_local.databases.fronts import trusted_in
 from tidegate_local.ecs import container_secrets
 from tidegate_local.ecs.container_images import Broken, PullError, provide, told
 from tidegate_local.ecs.container_settings import ContainerSettings, of_container
@@ -161,6 +162,8 @@ class Run:
             secrets=secrets,
             cloud_id=self._settings.cloud_id,
             registry=self._settings.registry,
+            # Of the databases beside this cloud.
+            trusted=trusted_in(self._settings.state_dir) if self._settings.postgres else None,
         )
         part.stop_seconds = found.stop_seconds
         return found

@@ -7,6 +7,7 @@ volumes, GPUs, other log drivers than awslogs (their lines are still in `docker 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from tidegate_local.engine import CLOUD_LABEL
@@ -17,6 +18,7 @@ STOP_SECONDS = 2
 """The longest that a container may take to obey a signal; ECS gives it `stopTimeout`, 30 s by default."""
 CHECK_SECONDS = 1
 """The longest time between two health checks; ECS takes `interval`, 30 s by default."""
+AUTHORITIES, TRUSTED_PLACE = "SSL_CERT_FILE", "/etc/tidegate-authorities.pem"
 
 _SECOND = 1_000_000_000
 _ECR = re.compile(r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?/")
@@ -37,19 +39,27 @@ class ContainerSettings:
 
 
 def of_container(
-    task: Record, definition: Record, *, secrets: Mapping[str, str], cloud_id: str, registry: str
+    task: Record,
+    definition: Record,
+    *,
+    secrets: Mapping[str, str],
+    cloud_id: str,
+    registry: str,
+    trusted: Path | None = None,
 ) -> ContainerSettings:
-    """`definition` is the container's in its task definition, `secrets` the resolved values by variable.
+    """`definition` is the container's in its task definition, `secrets` the resolved values by variable; `trusted` is
+    a file with the authorities that it trusts from the beginning: what OpenSSL reads them from names it.
 
     RunTask's overrides come before the definition; of the environment, secrets come last, as ECS has it.
     """
+    authorities = {AUTHORITIES: TRUSTED_PLACE} if trusted is not None else {}
     override = _override(task, definition["name"])
     check = definition.get("healthCheck")
     linux = definition.get("linuxParameters") or {}
     create = {
         "command": override.get("command") or definition.get("command"),
         "entrypoint": definition.get("entryPoint") or None,
-        "environment": _environment(definition) | _environment(override) | dict(secrets),
+        "environment": authorities | _environment(definition) | _environment(override) | dict(secrets),
         "working_dir": definition.get("workingDirectory"),
         "user": definition.get("user"),
         "labels": _labels(task, definition, cloud_id),
@@ -71,6 +81,8 @@ def of_container(
             for entry in definition.get("ulimits") or []
         ],
     }
+    if trusted is not None:
+        host["binds"] = {str(trusted): {"bind": TRUSTED_PLACE, "mode": "ro"}}
     return ContainerSettings(
         name=definition["name"],
         image=local_name(definition["image"], registry),

@@ -1,9 +1,16 @@
 """A container definition in Docker's words."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tidegate_local.ecs.container_settings import ContainerSettings, local_name, of_container
+from tidegate_local.ecs.container_settings import (
+    AUTHORITIES,
+    TRUSTED_PLACE,
+    ContainerSettings,
+    local_name,
+    of_container,
+)
 
 REGISTRY = "127.0.0.1:4566"
 TASK: dict[str, Any] = {
@@ -96,3 +103,19 @@ def test_a_health_check_is_asked_more_often_and_keeps_its_other_times() -> None:
 )
 def test_a_name_of_ecr_is_found_in_the_registry(image: str, name: str) -> None:
     assert local_name(image, REGISTRY) == name
+
+
+def test_authorities_that_a_container_trusts_unless_it_says_others() -> None:
+    given: dict[str, Any] = {
+        "secrets": {},
+        "cloud_id": "c0ffee000000",
+        "registry": REGISTRY,
+        "trusted": Path("/cloud/trusted.pem"),
+    }
+    definition: dict[str, Any] = {"name": "main", "image": "web:1"}
+    found = of_container(TASK, definition, **given)
+    assert found.create["environment"] == {AUTHORITIES: TRUSTED_PLACE}
+    assert found.host["binds"] == {"/cloud/trusted.pem": {"bind": TRUSTED_PLACE, "mode": "ro"}}
+    own = definition | {"environment": [{"name": AUTHORITIES, "value": "/own.pem"}]}
+    assert of_container(TASK, own, **given).create["environment"] == {AUTHORITIES: "/own.pem"}
+    assert "binds" not in settings({}).host
