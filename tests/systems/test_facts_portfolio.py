@@ -143,7 +143,8 @@ def test_the_cluster(environment: str) -> None:
     own = render(SYSTEM, environment).one("AWS::ECS::Cluster")
     assert own["ClusterName"] == manifest().environments[environment].cluster == f"portfolio-{environment}"
     assert own["ClusterSettings"] == [{"Name": "containerInsights", "Value": "enabled"}]
-    assert "FARGATE" in own["CapacityProviders"]
+    [provider] = own["DefaultCapacityProviderStrategy"]
+    assert provider["CapacityProvider"] == "FARGATE"
 
 
 @each
@@ -422,6 +423,15 @@ def test_who_wears_what(environment: str) -> None:
     ]
     # Only the backend connects to RDS and Redis.
     assert worn("Frontend") == ["<Frontend/SecurityGroup.GroupId>"]
+
+
+@each
+def test_where_tasks_may_connect_to(environment: str) -> None:
+    """ECS Security Group: Outbound: All traffic"""
+    rendered = render(SYSTEM, environment)
+    for service in SERVICES:
+        [out] = rendered[f"{service}/SecurityGroup"]["SecurityGroupEgress"]
+        assert (out["IpProtocol"], out["CidrIp"]) == ("-1", "0.0.0.0/0")
 
 
 @each
