@@ -57,8 +57,8 @@ def up(
 ) -> None:
     """Start it, build the orchestrator, deploy it with the real SAM CLI. Does only what is left to do.
 
-    A PostgreSQL server runs beside it, without TLS, with a password of its own; where tasks are containers, they reach
-    it too.
+    A PostgreSQL server runs beside it, with a password of its own, and databases of RDS have servers; where tasks are
+    containers, they reach them too.
     """
     _require_region(call.given.region)
     ecs_events = None if no_ecs_events is None else not no_ecs_events

@@ -124,11 +124,11 @@ def adopt(
         ),
     ] = None,
 ) -> int:
-    """Prepare the database user of an existing secret for rotation.
+    """Prepare the database users of an existing secret for rotation.
 
-    Prints the statements that make the second user, the role that both share and its grants, asks, and runs them if
-    they are still the same then. The secret keeps its value. With --json the statements are only printed, unless --yes
-    says to run them.
+    Prints the statements that make the second user (both, in a new database), the role that they share and its grants,
+    asks, and runs them if they are still the same then. The secret keeps its value. With --json the statements are only
+    printed, unless --yes says to run them.
     """
     seconds = seconds_of(timeout, wait=True)
     connection = _place(call, system, environment, secret)

@@ -35,3 +35,17 @@ def test_the_users_can_be_rotated(server: Server) -> None:
         login.disable(first)
     finally:
         login.close()
+
+
+def test_what_adoption_shows_of_a_new_database(server: Server) -> None:
+    found = re.search(r"<!-- test: new -->\n```sql\n(.*?)^…$", PAGE, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    database = server.new_database()
+    credential = Credential("postgres", HOST, server.port, database, "postgres", PASSWORD)
+    login = PostgresLogins().log_in(credential, "off", 0)
+    try:
+        statements = login.adoption(f"{database}_a", f"{database}_b")
+    finally:
+        login.close()
+    shown = [statement.replace(database, "orders") for statement in statements]
+    assert found[1].splitlines() == shown[: len(found[1].splitlines())]

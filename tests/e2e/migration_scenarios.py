@@ -339,6 +339,9 @@ def _instance(cloud: SampleCloud, name: str) -> None:
         )
     except rds.exceptions.DBInstanceAlreadyExistsFault:
         return
+    rds.get_waiter("db_instance_available").wait(
+        DBInstanceIdentifier=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
 
 
 def _cluster(cloud: SampleCloud, name: str) -> None:
@@ -352,6 +355,9 @@ def _cluster(cloud: SampleCloud, name: str) -> None:
         )
     except rds.exceptions.DBClusterAlreadyExistsFault:
         return
+    rds.get_waiter("db_cluster_available").wait(
+        DBClusterIdentifier=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+    )
 
 
 def _not_kept(cloud: SampleCloud, database: Mapping[str, str]) -> None:

@@ -74,7 +74,7 @@ UNSET = ("AWS_PROFILE", "AWS_SESSION_TOKEN")
 """What would take precedence over the key pair, or be sent along with it."""
 
 UNSET_POSTGRES = ("PGHOSTADDR", "PGSERVICE", "PGDATABASE", "PGSSLMODE", "PGPASSFILE")
-"""What would take precedence over PGHOST, or ask for another database or for the TLS that it has not."""
+"""What would take precedence over PGHOST, or ask for another database or for a certificate that psql does not trust."""
 
 
 def architecture() -> str:
