@@ -391,6 +391,19 @@ class TestPuttingBack:
         assert desired(shop) == 2
         assert shop.record(planned, "Fail", fence, error=None)["outcome"] == "FailedClean"
 
+    def test_a_plan_that_comes_late_does_not_forget_the_count_before(self, shop: Shop) -> None:
+        """Lambda delivers PlanAgain once more when the count is set: it is not what was there before."""
+        planned = ask(shop, 5)
+        fence = shop.acquire(planned)
+        shop.plan_again(planned, fence)
+        shop.roll(planned, "worker", fence)
+        late = shop.plan_again(planned, fence)
+        assert (late["outcome"], late["waves"]) == ("Ready", planned["waves"])
+        plan = shop.deployment(planned).plan
+        assert plan is not None
+        assert plan.scale is not None
+        assert plan.scale.before == 2
+
     def test_somebody_else_has_changed_it_meanwhile(self, shop: Shop) -> None:
         planned = ask(shop, 5)
         fence = shop.acquire(planned)
