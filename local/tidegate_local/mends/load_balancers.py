@@ -118,11 +118,15 @@ def _mend_ids() -> None:
         for store in (alb._tgs, alb._targets, alb._tags, alb._tg_attrs):
             store[arn] = store.pop(drawn)
         alb._tgs[arn]["TargetGroupArn"] = arn
-        own = {
-            "TargetGroupArn": arn,
-            "TargetGroupFullName": f"targetgroup/{alb._target_group_full_name_from_arn(arn)}",
-        }
-        return arn, {**attributes, **own}
+        return arn, named(arn, attributes)
+
+    def change(own: str, old: Json, new: Json, *more: Any) -> tuple[str, Json]:
+        arn, attributes = changed(own, old, new, *more)
+        return arn, named(arn, attributes)
+
+    def named(arn: str, attributes: Json) -> Json:
+        full = f"targetgroup/{alb._target_group_full_name_from_arn(arn)}"
+        return {**attributes, "TargetGroupArn": arn, "TargetGroupFullName": full}
 
     made = graft(
         provisioners,
@@ -131,4 +135,5 @@ def _mend_ids() -> None:
         signature="(logical_id, props, stack_name)",
         shows="_string.ascii_lowercase + _string.digits",
     )
-    provisioners._RESOURCE_HANDLERS[KIND]["create"] = make
+    changed = provisioners._RESOURCE_HANDLERS[KIND]["update"]
+    provisioners._RESOURCE_HANDLERS[KIND].update(create=make, update=change)

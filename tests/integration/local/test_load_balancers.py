@@ -128,8 +128,9 @@ class Site:
         self.cloud = cloud
         self.domain = f"{name('shop')}.example"
         made = cloud.client("route53").create_hosted_zone(Name=self.domain, CallerReference=self.domain)
+        self.zone = str(made["HostedZone"]["Id"]).rpartition("/")[2]
         self.stack = Stack(cloud)
-        status = self.stack.create(template(made["HostedZone"]["Id"].rpartition("/")[2], self.domain))
+        status = self.stack.create(template(self.zone, self.domain))
         assert status == "CREATE_COMPLETE", self.stack.failures
         self.outputs = self.stack.outputs
 
@@ -203,6 +204,10 @@ def test_ids_are_hexadecimal(site: Site) -> None:
         assert re.fullmatch(FULL_NAME, site.outputs[output])
     described = site.cloud.client("elbv2").describe_target_groups(TargetGroupArns=[site.outputs["Api"]])
     assert described["TargetGroups"][0]["HealthCheckPath"] == "/api/health"
+    changed = template(site.zone, site.domain)
+    changed["Resources"]["Api"]["Properties"]["HealthCheckPath"] = "/api/ready"
+    assert site.stack.update(changed) == "UPDATE_COMPLETE", site.stack.failures
+    assert site.stack.outputs == site.outputs
     tags = site.cloud.client("elbv2").describe_tags(ResourceArns=[site.outputs["Api"]])["TagDescriptions"]
     assert tags[0]["ResourceArn"] == site.outputs["Api"]
 
