@@ -90,6 +90,13 @@ class TestReached:
     def test_is_not_before(self, found: ServiceState) -> None:
         assert judge_count(found, WAITING) is None
 
+    def test_is_not_to_be_where_somebody_else_has_changed_it(self) -> None:
+        verdict = judge_count(state(4, 4), WAITING, late=True)
+        assert verdict is not None
+        assert verdict.outcome is RolloutOutcome.STUCK
+        assert verdict.reason == "its desired count is 4, not 3: somebody else has changed it"
+        assert judge_count(state(3, 2), WAITING, late=True) is None
+
     def test_is_whatever_auto_scaling_makes_of_it(self) -> None:
         scaled = {**WAITING, "autoscaled": True}
         assert judge_count(state(5, 4), scaled) is None

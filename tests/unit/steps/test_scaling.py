@@ -412,6 +412,18 @@ class TestPuttingBack:
         shop.world.containers.service(WORKER).desired_count = 9
         assert shop.record(planned, "Succeed", fence)["outcome"] == "Drifted"
 
+    def test_what_somebody_else_has_changed_is_not_waited_for(self, shop: Shop) -> None:
+        planned = ask(shop, 5)
+        shop.roll(planned, "worker", shop.acquire(planned), token="t")
+        shop.world.containers.service(WORKER).desired_count = 9
+        shop.world.containers.settle(WORKER)
+        sweep.run({}, shop.world.ports)
+        assert "t" not in shop.answers, "ECS may not have heard of it yet"
+        shop.world.clock.advance(121)
+        sweep.run({}, shop.world.ports)
+        assert shop.answers["t"]["outcome"] == "Stuck"
+        assert "its desired count is 9, not 5" in shop.answers["t"]["reason"]
+
     def test_the_service_is_gone(self, shop: Shop) -> None:
         planned = ask(shop, 5)
         fence = shop.acquire(planned)

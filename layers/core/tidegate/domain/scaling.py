@@ -88,20 +88,27 @@ def has_count(state: ServiceState | None, count: int, *, autoscaled: bool) -> bo
     return state is not None and state.status == "ACTIVE" and (autoscaled or state.desired_count == count)
 
 
-def judge_count(state: ServiceState | None, waiting: Mapping[str, Any]) -> RolloutVerdict | None:
+def judge_count(
+    state: ServiceState | None, waiting: Mapping[str, Any], *, late: bool = False
+) -> RolloutVerdict | None:
     """What became of a count; None while it is undecided. `waiting` is `{"count", "autoscaled", "direction"}`.
 
     On the way back only the count itself is waited for: the state before is that ECS has this count again, whatever it
-    runs of it by then. A count that somebody else has changed is never reached; the machine's time-out ends that.
+    runs of it by then. Another count than the one that was set is an old answer of ECS's (it is eventually
+    consistent), or, when it is `late` for that, somebody else's.
     """
     if state is None or state.status != "ACTIVE":
         return RolloutVerdict(RolloutOutcome.STUCK, "the service no longer exists")
     count, autoscaled = int(waiting["count"]), bool(waiting.get("autoscaled"))
     if not has_count(state, count, autoscaled=autoscaled):
-        return None
+        return RolloutVerdict(RolloutOutcome.STUCK, _changed(state, count)) if late else None
     if waiting.get("direction") != Direction.REVERT.value and state.running_count != state.desired_count:
         return None
     return RolloutVerdict(RolloutOutcome.ROLLED, f"{state.running_count} of {state.desired_count} tasks run")
+
+
+def _changed(state: ServiceState, count: int) -> str:
+    return f"its desired count is {state.desired_count}, not {count}: somebody else has changed it"
 
 
 def missing(state: ServiceState | None, plan: ScalePlan) -> str:
@@ -109,7 +116,7 @@ def missing(state: ServiceState | None, plan: ScalePlan) -> str:
     if state is None or state.status != "ACTIVE":
         return "the service no longer exists"
     if not plan.autoscaled and state.desired_count != plan.count:
-        return f"its desired count is {state.desired_count}, not {plan.count}: somebody else has changed it"
+        return _changed(state, plan.count)
     return f"{state.running_count} of {state.desired_count} tasks run"
 
 

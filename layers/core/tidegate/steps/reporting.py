@@ -25,7 +25,8 @@ def report_failure(
     """Put the report of one service into the ledger; gives `{"service", "outcome", "summary"}`."""
     key, outcome, reason = event["service"], event["outcome"], readable(event.get("reason") or "")
     if deployment.scales:
-        reason = f"{why_not(ports, deployment)} ({reason})" if reason else why_not(ports, deployment)
+        why = why_not(ports, deployment)
+        reason = why if reason in ("", why) else f"{why} ({reason})"
     rollout = ledger.rollout(deployment.id, key, Direction(event["direction"]))
     report = replace(gather(ports, deployment, key, rollout, reason), direction=Direction(event["direction"]))
     if deployment.outcome is not None:

@@ -196,7 +196,8 @@ def decided(deployment: Deployment, approval: Approval) -> dict[str, Any]:
     return {"outcome": approval.decision, "reason": approval.told, "fence": -1, "document": document}
 
 
-# A task that began this moment may not be listed yet (ECS is eventually consistent).
+# A task that began this moment may not be listed yet, nor a count be told that was just set (ECS is eventually
+# consistent).
 _UNLISTED_FOR = timedelta(minutes=2)
 
 
@@ -257,7 +258,9 @@ def _counts(ports: Ports, ledger: Ledger, waiting: Sequence[Item]) -> int:
     resumed = 0
     for item in waiting:
         name = item["ecs_service"]
-        verdict = judge_count(ports.containers.services(item["cluster"], [name]).get(name), item)
+        state = ports.containers.services(item["cluster"], [name]).get(name)
+        late = ports.clock.now() >= parse_iso(item["at"]) + _UNLISTED_FOR
+        verdict = judge_count(state, item, late=late)
         if verdict is None:
             continue
         if ports.executions.succeed(item["token"], rolled_out(item, verdict)):
