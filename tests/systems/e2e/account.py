@@ -108,6 +108,20 @@ class Account(Orchestrator):
                 self._run(command, environ, "runner", BUILD_SECONDS, folder)
         return wanted / "template.yaml"
 
+    def _refusals(self) -> list[str]:
+        """Why resources of stacks could not be made, those of nested stacks too."""
+        cloudformation = self.client("cloudformation")
+        pages = cloudformation.get_paginator("list_stacks").paginate()
+        found = []
+        for stack in (entry for page in pages for entry in page["StackSummaries"]):
+            events = cloudformation.describe_stack_events(StackName=stack["StackId"])["StackEvents"]
+            found += [
+                f"{event['StackName']} {event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}"
+                for event in reversed(events)
+                if event["ResourceStatus"].endswith("_FAILED")
+            ]
+        return found
+
     def _sam(self, *words: str) -> None:
         environ = environment.embedded(self.checkout, self.endpoint_url, self.region)
         environ["SAM_CLI_POLL_DELAY"] = POLL_SECONDS
@@ -119,7 +133,8 @@ class Account(Orchestrator):
         try:
             building.run(command, self.checkout, environ, log=log, folder=folder, seconds=seconds)
         except LocalError as error:
-            raise AssertionError(f"{error}\n{self.checkout.log(log).read_text()[-6000:]}") from error
+            said = "\n".join([*self._refusals(), self.checkout.log(log).read_text()[-2000:]])
+            raise AssertionError(f"{error}\n{said}") from error
 
 
 def _overrides(given: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import urllib.request
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from tidegate.ledger.locks import Locks
 from tidegate_local import pushing
 
 from tests.docker import python_image
-from tests.docker.shop import Images
+from tests.docker.shop import Images, address
 from tests.e2e.own_system import OwnSystem
 from tests.e2e.pushing import Developer
 from tests.support.scratch import Scratch
@@ -150,9 +151,7 @@ class Carried:
     def release(self, message: str, files: Mapping[str, str]) -> Deployment:
         """Push, and follow it to the outcome of its release in the environment."""
         followed = self.places[0]
-        build = self.build(message, files)
-        execution = build.deployments[followed]
-        released = self._ended(followed, execution)
+        released = self.followed(self.build(message, files))
         if followed == self.environment or released.outcome is not Outcome.SUCCEEDED:
             return released
         return self.promote(released)
@@ -167,16 +166,21 @@ class Carried:
         assert build.outcome is BuildOutcome.BUILT, self.said("show", build.id)
         return build
 
+    def followed(self, build: Build) -> Deployment:
+        """Its release in the environment that follows the branch, with its outcome."""
+        return self._ended(self.places[0], build.deployments[self.places[0]])
+
     def promote(self, released: Deployment) -> Deployment:
         """What ran there before, here."""
         return self.deployed("deploy", "--release", f"r{released.release}")
 
-    def deployed(self, command: str, *words: str) -> Deployment:
+    def deployed(self, command: str, *words: str, place: str = "") -> Deployment:
         """A deployment that somebody asks for, with its outcome."""
-        asked = self.account.tidegate(command, self.system, self.environment, *words)
+        place = place or self.environment
+        asked = self.account.tidegate(command, self.system, place, *words)
         assert asked.exit_code == 0, asked.output + asked.progress
         identity = str(asked.document["deployment"])
-        return self._ended(self.environment, lambda entry: entry.id == identity)
+        return self._ended(place, lambda entry: entry.id == identity)
 
     def _ended(self, place: str, execution: Any) -> Deployment:
         """The deployment of an execution, with its outcome; it is approved where the environment wants that."""
@@ -199,6 +203,19 @@ class Carried:
 
     def _free(self, place: str) -> bool:
         return Locks(self.account.ports.store, self.account.ports.clock).read(self.system, place).free
+
+    def answers(self, path: str) -> dict[str, list[dict[str, Any]]]:
+        """What each task of each service that listens answers over HTTP, by the service's key; of containers alone."""
+        system, ecs, found = self.running(), self.account.client("ecs"), {}
+        for key, arn in system.task_definitions().items():
+            [container] = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"][
+                "containerDefinitions"
+            ]
+            ports = [entry["containerPort"] for entry in container.get("portMappings", [])]
+            if ports:
+                addresses = [address(task) for task in system.tasks(key)]
+                found[key] = [json.loads(ask(f"http://{one}:{ports[0]}{path}")[1]) for one in addresses]
+        return found
 
     def order(self, deployment: Deployment, what: str = "rolling") -> list[str]:
         """Keys of the services, in the order in which they began to roll."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from tidegate.domain.outcome import Outcome
+from tidegate.steps.resuming import COMPLETED
 
-from tests.systems.e2e.carried import Carried
+from tests.docker.shop import address
+from tests.systems.e2e.carried import Carried, ask
 
+ROLLING = "rolling"
 Proof = Callable[[Carried], None]
 
 
@@ -36,14 +41,42 @@ def _arive(carried: Carried) -> None:
     lines = [
         (line.what, line.service)
         for line in carried.account.ledger.timeline(released.id)
-        if line.what in ("rolling", "rolled")
+        if line.what in (ROLLING, COMPLETED)
     ]
-    assert lines == [("rolling", "api"), ("rolled", "api"), ("rolling", "worker"), ("rolled", "worker")]
+    # What ECS says of a deployment may come twice.
+    assert list(dict.fromkeys(lines)) == [
+        (what, key) for key in ("api", "worker") for what in (ROLLING, COMPLETED)
+    ]
     assert len(set(carried.running().digests().values())) == 1
 
 
 def _portfolio(carried: Carried) -> None:
-    """`/api/*` is the backend's and `/` the frontend's."""
+    """`/api/*` reaches the backend and `/` the frontend through the load balancer."""
+    elb, running = carried.account.client("elbv2"), carried.running()
+    for path, key in {"/api/*": "backend", "/*": "frontend"}.items():
+        [group] = [
+            action["TargetGroupArn"]
+            for rule in _rules(elb)
+            if _paths(rule) == [path]
+            for action in rule["Actions"]
+            if action["Type"] == "forward"
+        ]
+        health = elb.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
+        assert {target["Target"]["Id"] for target in health} == {address(task) for task in running.tasks(key)}
+        assert {target["TargetHealth"]["State"] for target in health} == {"healthy"}
+    if carried.account.engine is None:
+        return
+    host = f"{urlsplit(carried.outputs['Url']).hostname}:443"
+    for path, key in {
+        "/api/v1/health": "backend",
+        "/api/v1/items": "backend",
+        "/": "frontend",
+        "/about": "frontend",
+    }.items():
+        status, body = ask(f"{carried.account.endpoint_url}{path}", host)
+        assert status == 200, body
+        said = json.loads(body)
+        assert said.get("service", "backend" if "items" in said else "") == key, (path, said)
 
 
 def _paperwurks(carried: Carried) -> None:
@@ -70,6 +103,26 @@ _PROOFS: dict[str, Proof] = {
     "paperwurks": _paperwurks,
     "core-business-unit": _core_business_unit,
 }
+
+
+def _rules(elb: Any) -> list[dict[str, Any]]:
+    """Of every listener of the only load balancer."""
+    [balancer] = elb.describe_load_balancers()["LoadBalancers"]
+    listeners = elb.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])["Listeners"]
+    return [
+        rule
+        for listener in listeners
+        for rule in elb.describe_rules(ListenerArn=listener["ListenerArn"])["Rules"]
+    ]
+
+
+def _paths(rule: dict[str, Any]) -> list[str]:
+    return [
+        value
+        for condition in rule["Conditions"]
+        if condition["Field"] == "path-pattern"
+        for value in condition.get("PathPatternConfig", condition)["Values"]
+    ]
 
 
 def _tasks(carried: Carried) -> dict[str, set[str]]:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tidegate.domain.deployment import Deployment
+from tidegate.domain.manifest import parse_manifest
 from tidegate.domain.outcome import Outcome
 
 from tests.systems.e2e import combinations, logins, proofs
@@ -60,7 +62,9 @@ def test_a_system_is_carried_from_an_empty_account_to_a_rotation(
 def _the_stack_registers_and_watches(carried: Carried) -> None:
     account = carried.account
     registered = account.ports.registry.manifest(carried.system, carried.environment)
-    assert registered == carried.manifest, "deploying the stack registers the system"
+    assert parse_manifest(registered) == parse_manifest(carried.manifest), (
+        "deploying the stack registers the system"
+    )
     cloudwatch = account.client("cloudwatch")
     assert cloudwatch.describe_alarms()["MetricAlarms"]
     assert cloudwatch.list_dashboards()["DashboardEntries"]
@@ -68,14 +72,16 @@ def _the_stack_registers_and_watches(carried: Carried) -> None:
 
 
 def _the_first_push(carried: Carried) -> None:
-    if carried.combination.before is not None:
-        _is_refused_before_it_ran_there(carried)
-    released = carried.release("first", carried.sources.every())
+    if carried.combination.before is None:
+        released = carried.release("first", carried.sources.every())
+    else:
+        released = _the_first_after_another(carried, carried.combination.before)
     assert released.outcome is Outcome.SUCCEEDED, released.explanation
     carried.first = released
     _what_runs_is(carried, released.release)
     if carried.migrates:
         assert carried.columns() == BEFORE
+    _containers_answer(carried, "1.0.0")
 
 
 def _a_migration(carried: Carried) -> None:
@@ -85,6 +91,7 @@ def _a_migration(carried: Carried) -> None:
     _what_runs_is(carried, released.release)
     if carried.migrates:
         assert carried.columns() == AFTER
+    _containers_answer(carried, "2.0.0")
 
 
 def _a_broken_release(carried: Carried) -> None:
@@ -107,6 +114,7 @@ def _a_rollback(carried: Carried) -> None:
     assert done.outcome is Outcome.SUCCEEDED, done.explanation
     assert done.release == carried.first.release
     _what_runs_is(carried, carried.first.release)
+    _containers_answer(carried, "1.0.0")
 
 
 def _a_rotation(carried: Carried) -> None:
@@ -119,11 +127,38 @@ def _a_rotation(carried: Carried) -> None:
     assert loop.users[0] == before.username
     assert len(loop.users) == 2, "somebody logged in with the one, then with the other"
     assert sorted(carried.order(done)) == sorted(carried.manifest["services"])
-    _what_runs_is(carried, carried.first.release if carried.first else None)
+    assert carried.first is not None
+    _what_runs_is(carried, carried.first.release)
+    _containers_answer(carried, "1.0.0")
 
 
-def _is_refused_before_it_ran_there(carried: Carried) -> None:
-    """`after`: with no release that has succeeded there, nothing comes here."""
+def _the_first_after_another(carried: Carried, before: str) -> Deployment:
+    """`after`: what has not succeeded there is refused here, and let in when it has."""
+    services = carried.running(before).services
+    with _fault(carried, services[list(services)[-1]]):
+        build = carried.build("first", carried.sources.every())
+        failed = carried.followed(build)
+    assert failed.outcome is Outcome.FAILED_CLEAN, failed.explanation
+    refused = carried.deployed("deploy", "--commit", build.commit)
+    assert refused.outcome is Outcome.REFUSED, refused.explanation
+    assert before in refused.explanation
+    succeeded = carried.deployed("deploy", "--commit", build.commit, place=before)
+    assert succeeded.outcome is Outcome.SUCCEEDED, succeeded.explanation
+    return carried.promote(succeeded)
+
+
+def _containers_answer(carried: Carried, version: str) -> None:
+    """Where there are containers, all are of that version, log in as whom the secret names, and reach their table."""
+    if carried.account.engine is None:
+        return
+    user = carried.secret.credential().username
+    said = carried.answers("/status")
+    assert {one["version"] for every in said.values() for one in every} == {version}
+    with_database = {key: every for key, every in said.items() if every[0]["database"] is not None}
+    assert with_database, "a service of the system takes the secret"
+    assert {one["database"] for every in with_database.values() for one in every} == {user}
+    items = carried.answers("/items")
+    assert all("items" in one for key in with_database for one in items[key]), items
 
 
 def _what_runs_is(carried: Carried, release: int | None) -> None:
