@@ -18,7 +18,7 @@ from tidegate.domain.errors import BadInputError
 from tidegate.domain.rotation import version_of
 from tidegate.ports import Login, SqlError, WrongPasswordError
 from tidegate.steps.rotate_secret import run
-from tidegate_local.databases.servers import _MASTER_OF_MYSQL
+from tidegate_local.databases.servers import MASTER_OF_MYSQL
 
 from tests.databases.stage import SystemClock, new_deployment
 from tests.support.fakes import World
@@ -160,7 +160,7 @@ def maria(mariadb: MariaDB) -> House:
     prefix = f"s{uuid4().hex[:8]}"
     mariadb.rows(f"CREATE DATABASE {prefix}_db")
     mariadb.rows(f"CREATE USER '{prefix}_master'@'%%' IDENTIFIED BY %s", PASSWORD)
-    mariadb.rows(f"GRANT {_MASTER_OF_MYSQL} ON *.* TO '{prefix}_master'@'%' WITH GRANT OPTION")
+    mariadb.rows(f"GRANT {MASTER_OF_MYSQL} ON *.* TO '{prefix}_master'@'%' WITH GRANT OPTION")
     return House(MYSQL, mariadb.port, f"{prefix}_db", f"{prefix}_master", PASSWORD, prefix).put()
 
 

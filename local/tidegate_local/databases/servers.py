@@ -28,7 +28,7 @@ SUPERUSER = "rdsadmin"
 """As on RDS, where nobody can sign in as that user."""
 # RDS user guide, "Master user account privileges", for MySQL. MariaDB has one more that is of a database: without it
 # nobody could be granted all of those, as the master user can on MySQL.
-_MASTER_OF_MYSQL = (
+MASTER_OF_MYSQL = (
     "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, RELOAD, PROCESS, REFERENCES, INDEX, ALTER, SHOW DATABASES, "
     "CREATE TEMPORARY TABLES, LOCK TABLES, EXECUTE, REPLICATION SLAVE, REPLICATION CLIENT, CREATE VIEW, SHOW VIEW, "
     "CREATE ROUTINE, ALTER ROUTINE, CREATE USER, EVENT, TRIGGER, DELETE HISTORY"
@@ -177,8 +177,10 @@ class _OnPostgreSQL(Database):
 class _OnMariaDB(Database):
     def __init__(self, folder: Path, fronts: Fronts, master: Master) -> None:
         super().__init__(fronts.host, free_port(fronts.hosts))
-        program = MariaDB(folder, fronts.hosts, self.port, fronts.authority, _begun(master))
         self._master = master
+        self._password = secrets.token_urlsafe(24)
+        first = _begun(master, self._password)
+        program = MariaDB(folder, fronts.hosts, self.port, fronts.authority, first)
         self._keeper = Keeper(program, up=self.tell, failed=self.tell)
         self._keeper.start()
 
@@ -188,27 +190,25 @@ class _OnMariaDB(Database):
         self.wait()
         if password == self._master.password:
             return
-
         connection = pymysql.connect(
-            host=self.host,
-            port=self.port,
-            user=self._master.user,
-            password=self._master.password,
-            connect_timeout=10,
+            host=self.host, port=self.port, user=SUPERUSER, password=self._password, connect_timeout=10
         )
         with connection, connection.cursor() as cursor:
-            cursor.execute("SET PASSWORD = PASSWORD(%s)", (password,))
+            cursor.execute("ALTER USER %s@'%%' IDENTIFIED BY %s", (self._master.user, password))
         self._master = replace(self._master, password=password)
 
     def stop(self) -> None:
         self._keeper.stop()
 
 
-def _begun(master: Master) -> list[str]:
-    user = f"{_quoted(master.user)}@'%'"
+def _begun(master: Master, password: str) -> list[str]:
+    """Whenever it starts; `password` is the superuser's."""
+    user, own = f"{_quoted(master.user)}@'%'", f"'{SUPERUSER}'@'%'"
     statements = [
+        f"CREATE USER IF NOT EXISTS {own} IDENTIFIED BY {_quoted(password)}",
+        f"GRANT ALL ON *.* TO {own} WITH GRANT OPTION",
         f"CREATE USER IF NOT EXISTS {user} IDENTIFIED BY {_quoted(master.password)}",
-        f"GRANT {_MASTER_OF_MYSQL} ON *.* TO {user} WITH GRANT OPTION",
+        f"GRANT {MASTER_OF_MYSQL} ON *.* TO {user} WITH GRANT OPTION",
         # Nobody signs in as who MariaDB makes.
         "DELETE FROM mysql.global_priv WHERE User = 'root'",
         "FLUSH PRIVILEGES",

@@ -13,6 +13,7 @@ user guide, "JSON structure of AWS Secrets Manager database secrets"); MiniStack
 database has a server, `ca` is written as well, the authority of its certificate: on AWS that is one of RDS's own.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -99,7 +100,9 @@ class _Records:
         if record is None or server is None:
             return
         _place(record, server)
-        server.set_password(record["_MasterUserPassword"])
+        # Of one that never came up nobody has to know a password.
+        with contextlib.suppress(StartError):
+            server.set_password(record["_MasterUserPassword"])
 
     def has(self, record: Json) -> bool:
         """Whether a server stands behind it, its own or its cluster's."""

@@ -12,9 +12,16 @@ from typing import Any
 import psycopg
 import pymysql
 import pytest
+from tidegate_local.databases import servers
+from tidegate_local.databases.fronts import Fronts
+from tidegate_local.databases.mariadb import MariaDB
+from tidegate_local.databases.postgresql import PostgreSQL
+from tidegate_local.databases.program import Program
+from tidegate_local.databases.servers import FOLDER
+from tidegate_local.settings import Settings
 
 from tests.support.embedded import Cloud, running_cloud
-from tests.support.leftovers import listens, processes_of
+from tests.support.leftovers import free_port, listens, processes_of
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.emulator
@@ -339,3 +346,29 @@ def test_no_server_outlives_its_cloud(tmp_path: Path, name: str, how: signal.Sig
         wait_until(lambda: not processes_of(tmp_path), what="the servers to end", seconds=20)
     if how == signal.SIGTERM:
         assert [path.name for path in tmp_path.iterdir()] == ["server.log"]
+
+
+@pytest.mark.usefixtures("mariadb")
+def test_a_sweep_ends_what_a_killed_cloud_has_left(tmp_path: Path) -> None:
+    """Guards the sweep of `local down`: where no parent's death is told, nothing else ends the servers."""
+    fronts = Fronts(Settings(4566, "us-east-1", tmp_path))
+    folder = tmp_path / FOLDER
+    programs: list[Program] = [
+        PostgreSQL(folder / "one", "rdsadmin", "x"),
+        MariaDB(folder / "two", fronts.hosts, free_port(), fronts.authority, []),
+    ]
+    children = []
+    try:
+        for program in programs:
+            program.prepare()
+            children.append(program.launch())
+            wait_until(program.is_up, what=program.name, seconds=60)
+        servers.sweep(tmp_path)
+        for child in children:
+            child.wait(20)
+        assert not [*folder.iterdir()]
+    finally:
+        fronts.stop()
+        for child in children:
+            child.kill()
+            child.wait()
