@@ -161,6 +161,20 @@ def test_it_is_protected_from_deletion_or_not(value: str) -> None:
     assert attributes(edge(DeletionProtection=value))["deletion_protection.enabled"] == value
 
 
+def test_it_speaks_http_2_and_drops_headers_that_are_none() -> None:
+    found = attributes(edge(IdleTimeoutSeconds="120"))
+    assert found["routing.http2.enabled"] == "true"
+    assert found["routing.http.drop_invalid_header_fields.enabled"] == "true"
+    assert found["idle_timeout.timeout_seconds"] == "120"
+
+
+def test_it_is_a_public_load_balancer_for_http() -> None:
+    found = edge().one("AWS::ElasticLoadBalancingV2::LoadBalancer")
+    assert (found["Name"], found["Type"], found["Scheme"]) == ("shop", "application", "internet-facing")
+    assert found["Subnets"] == ["subnet-0a1b2c3d", "subnet-1a2b3c4d"]
+    assert found["SecurityGroups"] == ["<SecurityGroup.GroupId>"]
+
+
 def test_access_logs_are_written_where_there_is_a_bucket() -> None:
     found = attributes(edge(AccessLogBucket="logs-of-acme"))
     assert (found["access_logs.s3.enabled"], found["access_logs.s3.bucket"]) == ("true", "logs-of-acme")
@@ -173,7 +187,12 @@ def test_requests_go_through_the_firewall_where_asked_for() -> None:
         "ResourceArn": "<LoadBalancer>",
         "WebACLArn": "<WebAcl.Arn>",
     }
-    rules = rendered.one("AWS::WAFv2::WebACL")["Rules"]
+    acl = rendered.one("AWS::WAFv2::WebACL")
+    assert (acl["DefaultAction"], acl["Scope"]) == ({"Allow": {}}, "REGIONAL")
+    rules = acl["Rules"]
+    seen = [one["VisibilityConfig"] for one in (acl, *rules)]
+    assert len({one["MetricName"] for one in seen if one["CloudWatchMetricsEnabled"]}) == 4
+    assert all(one["SampledRequestsEnabled"] for one in seen)
     assert [rule["OverrideAction"] for rule in rules] == [{"None": {}}] * 3  # they block
     assert len({rule["Priority"] for rule in rules}) == 3
     assert rendered.outputs["WebAclArn"] == "<WebAcl.Arn>"

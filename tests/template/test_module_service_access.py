@@ -76,7 +76,8 @@ def test_the_load_balancer_asks_for_its_health() -> None:
     assert (group["HealthCheckIntervalSeconds"], group["HealthCheckTimeoutSeconds"]) == ("20", "4")
     assert (group["HealthyThresholdCount"], group["UnhealthyThresholdCount"]) == ("4", "5")
     assert group["TargetGroupAttributes"] == [{"Key": "deregistration_delay.timeout_seconds", "Value": "45"}]
-    assert (group["TargetType"], group["Port"]) == ("ip", "8000")
+    assert (group["TargetType"], group["Protocol"], group["Port"]) == ("ip", "HTTP", "8000")
+    assert (group["HealthCheckProtocol"], group["HealthCheckPort"]) == ("HTTP", "traffic-port")
 
 
 def test_a_grace_period_is_for_what_the_load_balancer_asks() -> None:
