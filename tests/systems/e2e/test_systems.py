@@ -137,7 +137,8 @@ def _consumers(carried: Carried) -> list[str]:
     ecs = carried.account.client("ecs")
     found = []
     for key, arn in carried.running().task_definitions().items():
-        containers = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]["containerDefinitions"]
+        own = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
+        containers = own["containerDefinitions"]
         taken = [one["valueFrom"] for container in containers for one in container.get("secrets", [])]
         if any(f":secret:{carried.secret.name}-" in place for place in taken):
             found.append(key)
