@@ -239,6 +239,7 @@ class FakeContainers(Scripted):
         found = self.service(service, cluster)
         found.change(found.primary.id, rollout_state="COMPLETED", rollout_state_reason="completed.")
         found.deployments = [found.primary]
+        found.running_count = None
         self.event(service, "has reached a steady state.", cluster)
         return found.primary
 

@@ -49,6 +49,7 @@ class Fire:
         self.done: list[tuple[Function, Mapping[str, Any]]] = []
         self.lock = seen(world.store).lock
         self.before: dict[tuple[str, str], str] = {}
+        self.counts: dict[tuple[str, str], int] = {}
         self.numbers = 0
         self._known = len(world.executions.started)
 
@@ -120,7 +121,7 @@ class Fire:
     ) -> Any:
         if name == "transact":
             return self._transaction(invocation, args[0])
-        if name == "update_service":
+        if name in ("update_service", "set_desired_count"):
             self._update(invocation, *args)
         return method(*args, **more)
 
@@ -132,8 +133,9 @@ class Fire:
                 f"I1: {event['deployment']} changes ECS under fence {event['fence']}, but {self.lock.owner} "
                 f"owns the lock under {self.lock.fence}"
             )
-        known = self.world.containers.service(service).primary
-        self.before.setdefault((event["deployment"], service), self._image(known.task_definition))
+        known = self.world.containers.service(service)
+        self.before.setdefault((event["deployment"], service), self._image(known.primary.task_definition))
+        self.counts.setdefault((event["deployment"], service), known.desired_count)
 
     def _image(self, task_definition: str) -> str:
         found = self.world.containers.task_definition(task_definition)
@@ -180,6 +182,9 @@ class Fire:
             primary = self.world.containers.service(service).primary
             if changer == deployment and self._image(primary.task_definition) != image:
                 raise ViolationError(f"I4: {deployment} ended FailedClean, but {service} is not back")
+        for (changer, service), count in self.counts.items():
+            if changer == deployment and self.world.containers.service(service).desired_count != count:
+                raise ViolationError(f"I4: {deployment} ended FailedClean, but {service} has another count")
 
 
 def _sound(before: View, after: View) -> None:

@@ -39,7 +39,7 @@ from tidegate.steps import control, wake
 from tests.support.fakes import World
 from tests.unit.ledger.meddling import seen
 from tests.unit.steps import planted
-from tests.unit.steps.conftest import ENVIRONMENT, REPOSITORY, SYSTEM, Shop, digest, manifest
+from tests.unit.steps.conftest import CLUSTER, ENVIRONMENT, REPOSITORY, SYSTEM, Shop, digest, manifest
 from tests.unit.steps.fire import Fire
 from tests.unit.steps.invoked import NONE, Trouble, ViolationError
 from tests.unit.steps.played import Run
@@ -57,9 +57,9 @@ _ENDS = {
 }
 VERSIONS = (3, 4, 5)
 which = st.integers(0, 7)
-# What is asked for, the version, and how many steps it gets at once.
+# What is asked for, the version (or the count), and how many steps it gets at once.
 requests = st.tuples(
-    st.sampled_from(["event", "person", "rollback"]), st.sampled_from(VERSIONS), st.integers(0, 4)
+    st.sampled_from(["event", "person", "rollback", "scale"]), st.sampled_from(VERSIONS), st.integers(0, 4)
 )
 troubles = st.builds(
     Trouble,
@@ -91,6 +91,13 @@ def _shop() -> bytes:
 
 def _ecs_event(deployment: str) -> dict[str, Any]:
     return {"detail-type": "ECS Deployment State Change", "detail": {"deploymentId": deployment}}
+
+
+_STEADY = {
+    "detail-type": "ECS Service Action",
+    "resources": [f"arn:aws:ecs:eu-west-1:123456789012:service/{CLUSTER}/shop-api"],
+    "detail": {"clusterArn": f"arn:aws:ecs:eu-west-1:123456789012:cluster/{CLUSTER}"},
+}
 
 
 class RunsUnderFire(RuleBasedStateMachine):
@@ -138,7 +145,9 @@ class RunsUnderFire(RuleBasedStateMachine):
             "actor": "ada",
             "reason": "why",
         }
-        if kind != "rollback":
+        if kind == "scale":
+            request["scale"] = {"service": "api", "count": version}
+        elif kind != "rollback":
             request |= {
                 "commit": f"c{version}",
                 "images": {"app": {"digest": digest(version)}},
@@ -281,6 +290,17 @@ class RunsUnderFire(RuleBasedStateMachine):
             self.fire.call(wake.run, _ecs_event(primary.id), trouble)
         self.fire.settle()
 
+    @precondition(lambda self: self._scales())
+    @rule(told=st.booleans(), trouble=troubles)
+    def ecs_is_steady(self, told: bool, trouble: Trouble) -> None:
+        self.world.containers.settle("shop-api")
+        if told:
+            self.fire.call(wake.run, _STEADY, trouble)
+        self.fire.settle()
+
+    def _scales(self) -> bool:
+        return self.world.containers.service("shop-api").running_count is not None
+
     def _rolls(self) -> bool:
         return self.world.containers.service("shop-api").primary.rollout_state == "IN_PROGRESS"
 
@@ -333,6 +353,7 @@ class RunsUnderFire(RuleBasedStateMachine):
                     run.time_out()
             if self._rolls():
                 self.world.containers.complete("shop-api")
+            self.world.containers.settle("shop-api")
             self.fire.settle()
         swept = self.fire.sweep()
         if swept.error is not None:
