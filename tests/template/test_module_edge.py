@@ -173,6 +173,7 @@ def test_it_is_a_public_load_balancer_for_http() -> None:
     assert (found["Name"], found["Type"], found["Scheme"]) == ("shop", "application", "internet-facing")
     assert found["Subnets"] == ["subnet-0a1b2c3d", "subnet-1a2b3c4d"]
     assert found["SecurityGroups"] == ["<SecurityGroup.GroupId>"]
+    assert edge().one("AWS::EC2::SecurityGroup")["VpcId"] == "vpc-0a1b2c3d"
 
 
 def test_access_logs_are_written_where_there_is_a_bucket() -> None:

@@ -133,6 +133,7 @@ def test_tasks_are_private_and_wear_the_clients_groups_beside_their_own() -> Non
         "Subnets": ["subnet-0a1b2c3d", "subnet-1a2b3c4d"],
         "SecurityGroups": ["<SecurityGroup.GroupId>", "sg-0a0a0a0a", "sg-0b0b0b0b"],
     }
+    assert service().one("AWS::EC2::SecurityGroup")["VpcId"] == "vpc-0a1b2c3d"
     alone = ecs(service())["NetworkConfiguration"]["AwsvpcConfiguration"]
     assert alone["SecurityGroups"] == ["<SecurityGroup.GroupId>"]
 
