@@ -36,6 +36,10 @@ class Combination:
         return dict(yaml.safe_load((rendering.SYSTEMS / self.system / "tidegate.yaml").read_text()))
 
     @property
+    def on_mysql(self) -> bool:
+        return any(entry["kind"] == "mysql" for entry in self.manifest["secrets"].values())
+
+    @property
     def region(self) -> str:
         return str(rendering.settings(self.system, self.environment)["region"])
 
