@@ -6,8 +6,9 @@ import os
 from typing import Any
 
 import pytest
+from tidegate_local.databases import mariadb
 
-from tests.support import mariadb
+from tests.support.mariadb import REQUIRE
 from tests.systems.e2e.rows import PROPERTY, table
 
 
@@ -21,8 +22,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not mariadb.missing():
         return
     need = [item for item in items if _on_mysql(item)]
-    if need and os.environ.get(mariadb.REQUIRE) == "require":
-        raise pytest.UsageError(f"{mariadb.REQUIRE}=require, and {mariadb.missing()}")
+    if need and os.environ.get(REQUIRE) == "require":
+        raise pytest.UsageError(f"{REQUIRE}=require, and {mariadb.missing()}")
     items[:] = [item for item in items if item not in need]
     config.hook.pytest_deselected(items=need)
 
