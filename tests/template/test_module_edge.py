@@ -128,7 +128,9 @@ def test_www_leads_to_the_name() -> None:
 def test_ipv6_is_answered_where_it_is_announced() -> None:
     rendered = edge(Ipv6="true")
     assert rendered.one("AWS::ElasticLoadBalancingV2::LoadBalancer")["IpAddressType"] == "dualstack"
+    record = {key: value for key, value in rendered["Ipv6Record"].items() if key != "Type"}
     assert rendered["Ipv6Record"]["Type"] == "AAAA"
+    assert record == {key: value for key, value in rendered["Record"].items() if key != "Type"}
     let_in = rendered.of("AWS::EC2::SecurityGroupIngress").values()
     assert [(one["CidrIpv6"], one["FromPort"], one["ToPort"]) for one in let_in] == [
         ("::/0", 443, 443),

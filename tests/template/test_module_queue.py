@@ -30,6 +30,11 @@ def test_what_nobody_can_handle_is_kept() -> None:
     assert rendered["DeadLetters"]["QueueName"] == "orders-dead-letters"
 
 
+def test_who_asks_waits_for_a_message() -> None:
+    found = queue(VisibilityTimeoutSeconds="120")["Queue"]
+    assert (found["ReceiveMessageWaitTimeSeconds"], found["VisibilityTimeout"]) == (20, "120")
+
+
 @pytest.mark.parametrize("days", range(1, 15))
 def test_days_are_seconds(days: int) -> None:
     rendered = queue(RetentionDays=str(days), DeadLetterRetentionDays=str(days))
@@ -57,6 +62,8 @@ def test_the_first_dead_letter_rings() -> None:
     alarm = queue(CriticalTopicArn=TOPIC).one("AWS::CloudWatch::Alarm")
     assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": "orders-dead-letters"}]
     assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (0, "GreaterThanThreshold")
+    assert (alarm["Statistic"], alarm["Period"], alarm["EvaluationPeriods"]) == ("Maximum", 60, 1)
+    assert alarm["TreatMissingData"] == "notBreaching"
     assert alarm["AlarmActions"] == alarm["OKActions"] == [TOPIC]
     assert "AlarmActions" not in queue().one("AWS::CloudWatch::Alarm")
 
