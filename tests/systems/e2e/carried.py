@@ -135,9 +135,11 @@ class Carried:
         return InEnvironment.named(self.account, self.manifest, place or self.environment)
 
     def columns(self) -> list[str]:
-        """Of the table that the migrations make, as the database itself says."""
-        found = self.secret.rows(
-            "SELECT column_name FROM information_schema.columns WHERE table_name = 'items' ORDER BY ordinal_position"
+        """Of the table that the migrations make, as the database tells who the services log in as: it shows nobody what
+        is not theirs."""
+        found = logins.rows(
+            self.secret.credential(),
+            "SELECT column_name FROM information_schema.columns WHERE table_name = 'items' ORDER BY ordinal_position",
         )
         return [str(name) for (name,) in found]
 
@@ -159,9 +161,13 @@ class Carried:
     def build(self, message: str, files: Mapping[str, str]) -> Build:
         """Push, and follow it to what was built."""
         branch = str(self.manifest["environments"][self.places[0]]["branch"])
-        commit = self.developer.scratch.commit(message, files)
+        scratch = self.developer.scratch
+        scratch.write(files)
+        for tool in scratch.folder.rglob("bin/*"):
+            tool.chmod(0o755)
+        commit = scratch.commit(message)
         bare = pushing.bare_repository(self.account.checkout, self.system)
-        self.developer.scratch.git("push", "--quiet", str(bare), f"HEAD:refs/heads/{branch}")
+        scratch.git("push", "--quiet", str(bare), f"HEAD:refs/heads/{branch}")
         build = self.developer.built(commit, BUILDS_SECONDS)
         assert build.outcome is BuildOutcome.BUILT, self.said("show", build.id)
         return build
