@@ -2,7 +2,8 @@
 
 AWS: RegisterScalableTarget, PutScalingPolicy and PutScheduledAction keep what the matching Describe operations tell
 (Application Auto Scaling API reference). MiniStack: has no such service.
-Mended by one that keeps and tells, and never scales anything: `tidegate_local.resources.scaling`.
+Mended by one that keeps and tells, and holds a service to its bounds but never scales it:
+`tidegate_local.resources.scaling`.
 """
 
 from collections.abc import Mapping

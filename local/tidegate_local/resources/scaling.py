@@ -1,4 +1,8 @@
-"""Application Auto Scaling: what it was told. Nothing scales by it here, for nothing here is under load.
+"""Application Auto Scaling: what it was told, and the bounds. No policy scales here, for nothing is under load.
+
+"If the resource's current capacity is outside of this range, it changes the resource's current capacity to a value that
+is inside of this range" (API reference, RegisterScalableTarget); a scheduled action does the same when its time comes
+(user guide, "How scheduled scaling works"), which is here once, when it is put.
 
 `answer` are the operations of its API that keep and tell scalable targets, policies and scheduled actions; `KINDS`
 the resource types on top of them.
@@ -15,6 +19,7 @@ from ministack.core.responses import (
     get_account_id,
     json_response,
 )
+from ministack.services import ecs
 
 from tidegate_local.resources.kinds import Attributes, Given, Kind, Made, arn, fresh
 
@@ -77,6 +82,7 @@ def _register(given: Given) -> Json:
     if "SuspendedState" in given:
         changed["SuspendedState"] = {**changed["SuspendedState"], **_typed(given["SuspendedState"])}
     _targets[key] = changed
+    _bring_inside(changed)
     return {"ScalableTargetARN": changed["ScalableTargetARN"]}
 
 
@@ -124,7 +130,23 @@ def _put_action(given: Given) -> Json:
         "CreationTime": time.time(),
     }
     _actions[name] = {**kept, **_typed(given)}
+    wanted = {bound: int(value) for bound, value in (given.get("ScalableTargetAction") or {}).items()}
+    _targets[key] = {**_targets[key], **wanted}
+    _bring_inside(_targets[key])
     return {}
+
+
+def _bring_inside(target: Json) -> None:
+    """A service of ECS whose desired count is out of bounds."""
+    if target["ServiceNamespace"] != "ecs":
+        return
+    _, cluster, name = str(target["ResourceId"]).split("/")
+    service = ecs._services.get(f"{cluster}/{name}")
+    if service is None or service["status"] != "ACTIVE":
+        return
+    count = min(max(service["desiredCount"], target["MinCapacity"]), target["MaxCapacity"])
+    if count != service["desiredCount"]:
+        ecs._update_service({"cluster": cluster, "service": name, "desiredCount": count})
 
 
 def _describe(store: Any, answered: str, named: str = "") -> Callable[[Given], Json]:

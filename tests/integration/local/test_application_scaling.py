@@ -107,3 +107,28 @@ def test_what_a_stack_says_with_text_for_numbers(cloud: Cloud) -> None:
     assert targets(cloud, resource)[0]["MaxCapacity"] == 8
     assert stack.delete() == "DELETE_COMPLETE"
     assert targets(cloud, resource) == []
+
+
+def test_a_service_is_brought_between_its_bounds(cloud: Cloud) -> None:
+    """Guards `_bring_inside`."""
+    cluster, ecs = name(), cloud.client("ecs")
+    ecs.create_cluster(clusterName=cluster)
+    ecs.register_task_definition(family=cluster, containerDefinitions=[{"name": "api", "image": "shop"}])
+    ecs.create_service(cluster=cluster, serviceName="api", taskDefinition=cluster, desiredCount=1)
+    key = {"ServiceNamespace": "ecs", "ResourceId": f"service/{cluster}/api", "ScalableDimension": DIMENSION}
+
+    def count() -> int:
+        return int(ecs.describe_services(cluster=cluster, services=["api"])["services"][0]["desiredCount"])
+
+    scaling(cloud).register_scalable_target(**key, MinCapacity=2, MaxCapacity=3)
+    assert count() == 2
+    ecs.update_service(cluster=cluster, service="api", desiredCount=5)
+    assert count() == 5
+    scaling(cloud).register_scalable_target(**key, MaxCapacity=4)
+    assert count() == 4
+    ecs.update_service(cluster=cluster, service="api", desiredCount=0)
+    bounds = {"MinCapacity": 2}
+    scaling(cloud).put_scheduled_action(
+        **key, ScheduledActionName="keep", Schedule="rate(10 minutes)", ScalableTargetAction=bounds
+    )
+    assert count() == 2
