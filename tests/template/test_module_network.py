@@ -64,6 +64,29 @@ def test_the_private_subnets_leave_by_nat(
     assert len(rendered.of("AWS::EC2::NatGateway")) == len(rendered.of("AWS::EC2::EIP")) == gateways
 
 
+@pytest.mark.parametrize("name", ["PublicRoute", "PublicRoute6", "NatAddressA", "NatAddressB"])
+def test_what_needs_the_internet_waits_for_it(name: str) -> None:
+    rendered = network(Nat="per-zone", Ipv6="true")
+    assert rendered.resources[name]["DependsOn"] == "InternetAttachment"
+    assert rendered["InternetAttachment"] == {"VpcId": "<Vpc>", "InternetGatewayId": "<InternetGateway>"}
+
+
+def test_names_are_resolved() -> None:
+    found = network(Cidr="10.1.0.0/16")["Vpc"]
+    assert (found["CidrBlock"], found["EnableDnsSupport"], found["EnableDnsHostnames"]) == (
+        "10.1.0.0/16",
+        True,
+        True,
+    )
+
+
+def test_each_nat_gateway_has_an_address_of_its_own() -> None:
+    rendered = network(Nat="per-zone")
+    assert rendered["NatA"]["AllocationId"] == "<NatAddressA.AllocationId>"
+    assert rendered["NatB"]["AllocationId"] == "<NatAddressB.AllocationId>"
+    assert [one["Domain"] for one in rendered.of("AWS::EC2::EIP").values()] == ["vpc", "vpc"]
+
+
 def test_each_nat_gateway_is_in_a_public_subnet_of_its_zone() -> None:
     rendered = network(Nat="per-zone")
     assert rendered["NatA"]["SubnetId"] == "<PublicSubnetA>"
@@ -142,6 +165,8 @@ def test_without_a_database_tier_databases_are_in_the_private_one() -> None:
 
 def test_ipv6_is_for_the_public_subnets() -> None:
     rendered = network(Ipv6="true")
+    assert rendered["Ipv6Block"] == {"VpcId": "<Vpc>", "AmazonProvidedIpv6CidrBlock": True}
+    assert {rendered.resources[name]["DependsOn"] for name in ("Ipv6OfA", "Ipv6OfB")} == {"Ipv6Block"}
     given = rendered.of("AWS::EC2::SubnetCidrBlock").values()
     assert [one["SubnetId"] for one in given] == ["<PublicSubnetA>", "<PublicSubnetB>"]
     assert len({one["Ipv6CidrBlock"] for one in given}) == 2

@@ -66,6 +66,7 @@ def test_the_alarm_watches(
 ) -> None:
     found = alarms()[alarm]
     assert (found["MetricName"], found["Dimensions"], found["Statistic"]) == (metric, dimensions, statistic)
+    assert found["Namespace"] == ("AWS/ECS" if dimensions == OF_SERVICE else "AWS/ApplicationELB")
     assert (found["ComparisonOperator"], found["Threshold"]) == (comparison, threshold)
     assert found["AlarmActions"] == found["OKActions"] == [topic]
 
@@ -79,8 +80,23 @@ def test_a_minute_without_errors_is_well_and_one_without_tasks_is_not() -> None:
     assert alarms()["HealthyHostsAlarm"]["TreatMissingData"] == "breaching"
 
 
+def test_an_hour_without_requests_is_no_slow_one() -> None:
+    assert alarms()["ResponseAlarm"]["TreatMissingData"] == "notBreaching"
+    assert alarms()["ResponseAlarm"]["ComparisonOperator"] == "GreaterThanThreshold"
+    assert alarms()["ResponseAlarm"]["AlarmActions"] == alarms()["ResponseAlarm"]["OKActions"] == [WARNING]
+
+
+def test_a_task_that_is_replaced_is_no_outage() -> None:
+    assert (alarms()["HealthyHostsAlarm"]["Period"], alarms()["HealthyHostsAlarm"]["EvaluationPeriods"]) == (
+        60,
+        2,
+    )
+
+
 def test_cpu_and_memory_are_over_periods() -> None:
     rendered = alarms(EvaluationPeriods="3", PeriodSeconds="60")
+    [measured] = [one["MetricStat"] for one in rendered["ResponseAlarm"]["Metrics"] if "MetricStat" in one]
+    assert measured["Period"] == "60"
     for alarm in ("CpuAlarm", "MemoryAlarm", "ResponseAlarm"):
         assert rendered[alarm]["EvaluationPeriods"] == "3"
     assert rendered["CpuAlarm"]["Period"] == rendered["MemoryAlarm"]["Period"] == "60"
