@@ -1,15 +1,18 @@
 """Resource types that MiniStack's CloudFormation lacks."""
 
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tidegate_local.resources.recorded import RECORDED
 
 from tests.integration.local.stacks import Stack, Template, name, resources
 from tests.support.embedded import Cloud
 
 pytestmark = pytest.mark.emulator
 
+LIMITS = Path(__file__).parents[3] / "docs/limits.md"
 Properties = dict[str, Any]
 
 
@@ -357,6 +360,11 @@ def test_what_is_only_recorded_has_what_a_template_asks_it(cloud: Cloud) -> None
     assert stack.update({**template, "Outputs": {"Id": {"Value": att("App", "AppId")}}}) == "UPDATE_COMPLETE"
     assert stack.outputs["Id"] == told["Id"]
     assert stack.delete() == "DELETE_COMPLETE"
+
+
+@pytest.mark.parametrize("kind", RECORDED)
+def test_what_is_only_recorded_is_told(kind: str) -> None:
+    assert f"`{kind}`" in LIMITS.read_text()
 
 
 def test_the_provider_of_a_user_pool_has_an_address(cloud: Cloud) -> None:
