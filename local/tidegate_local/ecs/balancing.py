@@ -73,8 +73,11 @@ class Balancing:
         for arn in [arn for arn, by_service in self._targets.items() if named in by_service]:
             if arn not in groups:
                 self._replace(arn, named, [])
+        active = service["status"] == "ACTIVE"
+        if not active:
+            for task in tasks_of(service):
+                self._forget(task)
         for arn, port in groups.items():
-            active = service["status"] == "ACTIVE"
             found = [_target(task, port) for task in tasks_of(service)] if active else []
             self._replace(arn, named, [target for target in found if target is not None])
 
