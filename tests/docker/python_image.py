@@ -110,7 +110,8 @@ def write(archive: Path, found: Iterable[metadata.Distribution]) -> list[str]:
     native = [python, *(path for name, path in files.items() if re.search(r"\.so(\.|$)", name))]
     libraries = {str(path).lstrip("/"): path for path in _shared_libraries(native)}
     with tarfile.open(archive, "w") as tar:
-        for folder, mode in {"tmp": 0o1777, "root": 0o700, "bin": 0o755}.items():
+        # The shared libraries of an interpreter may be below /root; who runs it need not be root.
+        for folder, mode in {"tmp": 0o1777, "root": 0o755, "bin": 0o755}.items():
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, mode
             tar.addfile(entry)
