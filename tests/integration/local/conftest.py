@@ -7,6 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.embedded import Cloud, running_cloud
+from tests.support.mariadb import (  # noqa: F401 -- hooks of pytest
+    pytest_collection_modifyitems,
+    pytest_terminal_summary,
+)
 
 WITHOUT = "TIDEGATE_WITHOUT_MENDS"
 """Names of mends to leave out, e.g. to see which of them a newer MiniStack still needs: its tests fail."""
