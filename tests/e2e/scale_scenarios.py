@@ -67,10 +67,10 @@ def a_service_is_scaled_and_keeps_its_count(cloud: SampleCloud) -> None:
 @scenario
 def a_count_that_somebody_takes_back_is_as_before(cloud: SampleCloud) -> None:
     before, told = _service(cloud)["desiredCount"], _published(cloud)
-    with _as_it_was(cloud), _nobody_hears(cloud):
-        deployment = _waiting(cloud, before + 2)
-        answer = cloud.command.run("--local", "abort", deployment.id, "--reason", "wrong one", "--json")
-        assert answer.exit_code == 0, answer.output + answer.progress
+    with _as_it_was(cloud):
+        with _held_when_reached(cloud, before + 2) as deployment:
+            answer = cloud.command.run("--local", "abort", deployment.id, "--reason", "wrong one", "--json")
+            assert answer.exit_code == 0, answer.output + answer.progress
         done = cloud.ended(deployment, seconds=PATIENCE)
     assert done.outcome is Outcome.FAILED_CLEAN, done.explanation
     assert "wrong one" in done.explanation
@@ -82,9 +82,9 @@ def a_count_that_somebody_takes_back_is_as_before(cloud: SampleCloud) -> None:
 @scenario
 def a_count_whose_run_was_stopped_is_put_back(cloud: SampleCloud) -> None:
     before = _service(cloud)["desiredCount"]
-    with _as_it_was(cloud), _nobody_hears(cloud):
-        deployment = _waiting(cloud, before + 2)
-        cloud.client("stepfunctions").stop_execution(executionArn=deployment.execution)
+    with _as_it_was(cloud):
+        with _held_when_reached(cloud, before + 2) as deployment:
+            cloud.client("stepfunctions").stop_execution(executionArn=deployment.execution)
         sweep(cloud)
         done = cloud.ended(deployment, seconds=90)
     assert done.outcome is Outcome.FAILED_CLEAN, done.explanation
@@ -95,12 +95,14 @@ def a_count_whose_run_was_stopped_is_put_back(cloud: SampleCloud) -> None:
 
 @scenario
 def a_lost_word_of_a_steady_service_is_made_good_by_the_sweep(cloud: SampleCloud) -> None:
+    """Where the tasks were there before the run looked, nothing is left for the sweep: then this shows no more than
+    that nobody has to hear."""
     with _as_it_was(cloud), _nobody_hears(cloud):
-        deployment = _waiting(cloud, _service(cloud)["desiredCount"] + 1)
+        identity = _started(cloud, _service(cloud)["desiredCount"] + 1)
 
         def swept() -> Deployment | None:
             sweep(cloud)
-            found = cloud.ledger.find(deployment.id)
+            found = cloud.ledger.find(identity)
             return found if found is not None and found.outcome is not None else None
 
         done = wait_until(swept, what="the sweep to finish it", seconds=PATIENCE, pause=1)
@@ -127,10 +129,12 @@ def a_count_that_auto_scaling_would_undo_is_refused(cloud: SampleCloud) -> None:
 @contextmanager
 def _as_it_was(cloud: SampleCloud) -> Iterator[None]:
     """Other stories find the service as they know it."""
-    before = _service(cloud)["desiredCount"]
+    before, told = _service(cloud)["desiredCount"], _published(cloud)
     try:
         yield
     finally:
+        if told is None and _published(cloud) is not None:
+            cloud.client("ssm").delete_parameter(Name=PARAMETER)
         cloud.client("ecs").update_service(cluster=sample.CLUSTER, service=SERVICE, desiredCount=before)
         wait_until(
             lambda: _service(cloud)["runningCount"] == before,
@@ -160,16 +164,31 @@ def _scaled(cloud: SampleCloud, count: int) -> dict[str, Any]:
     return dict(json.loads(answer.output))
 
 
-def _waiting(cloud: SampleCloud, count: int) -> Deployment:
-    """The deployment that waits for a count."""
+@contextmanager
+def _held_when_reached(cloud: SampleCloud, count: int) -> Iterator[Deployment]:
+    """A deployment that stands still when ECS has the count, and before it succeeds."""
+    cloud.control.hold("deploy", "RecordSuccess", sample.SYSTEM)
+    try:
+        identity = _started(cloud, count)
+        wait_until(
+            lambda: [entry for entry in cloud.control.held() if entry["system"] == sample.SYSTEM],
+            what="it to come to RecordSuccess",
+            seconds=PATIENCE,
+        )
+        assert _service(cloud)["desiredCount"] == count
+        found = cloud.ledger.find(identity)
+        assert found is not None
+        yield found
+    finally:
+        cloud.control.release("deploy", "RecordSuccess", sample.SYSTEM)
+
+
+def _started(cloud: SampleCloud, count: int) -> str:
+    """Its deployment's id."""
     answer = cloud.command.run(
         "--local", "scale", sample.SYSTEM, sample.ENVIRONMENT, KEY, str(count), "--json"
     )
-    identity = json.loads(answer.output)["deployment"]
-    wait_until(lambda: cloud.ledger.tokens_of(identity), what="it to wait for ECS", seconds=PATIENCE)
-    found = cloud.ledger.find(identity)
-    assert found is not None
-    return found
+    return str(json.loads(answer.output)["deployment"])
 
 
 def _service(cloud: SampleCloud) -> dict[str, Any]:
