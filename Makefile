@@ -10,7 +10,7 @@ CHECKOV := .checkov
 TEMPLATES = template.yaml $(wildcard infrastructure/*.yaml systems/*/template.yaml)
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help setup demo test unit check iam lock clean
+.PHONY: help setup demo test unit systems check iam lock clean
 
 help: ## what can be done here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ test: setup ## every test, two side by side: half of their time is waiting
 
 unit: setup ## the tests that need nothing but Python, in seconds
 	$(BIN)/pytest tests/unit -q
+
+systems: setup ## the five systems, each environment end to end (docs/systems.md; three quarters of an hour)
+	$(BIN)/pytest tests/systems/e2e --systems --numprocesses 2
 
 check: setup $(CHECKOV)/.installed ## ruff, types, import contracts, cfn-lint, checkov, sam validate
 	$(BIN)/ruff format --check .
