@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tidegate.domain.build import Build, BuildOutcome
 from tidegate.domain.deployment import Deployment, Phase
+from tidegate.domain.errors import TransientError
 from tidegate.domain.outcome import Outcome
 from tidegate.ledger.locks import Locks
 from tidegate_local import pushing
@@ -27,6 +28,7 @@ from tests.systems.e2e.account import ACCOUNT, Account, Machine
 from tests.systems.e2e.combinations import Combination
 from tests.systems.e2e.sources import APPS, Sources
 
+T = TypeVar("T")
 BUILDS_SECONDS = 300.0
 ENDS_SECONDS = 300.0
 SETTLES_SECONDS = 120.0
@@ -168,7 +170,14 @@ class Carried:
         commit = scratch.commit(message)
         bare = pushing.bare_repository(self.account.checkout, self.system)
         scratch.git("push", "--quiet", str(bare), f"HEAD:refs/heads/{branch}")
-        build = self.developer.built(commit, BUILDS_SECONDS)
+
+        def look() -> Build | None:
+            known = self.developer.builds.history(self.system, 20)
+            return next((one for one in known if one.commit == commit and one.outcome is not None), None)
+
+        build = wait_until(
+            _patient(look), what=f"the build of {message!r}", seconds=BUILDS_SECONDS, pause=0.3
+        )
         assert build.outcome is BuildOutcome.BUILT, self.said("show", build.id)
         return build
 
@@ -203,8 +212,9 @@ class Carried:
                 self.said("approve", found.id, "--yes", "--reason", "looked at")
             return found if found.outcome is not None else None
 
-        ended = wait_until(look, what=f"a release in {place}", seconds=ENDS_SECONDS, pause=0.3)
-        wait_until(lambda: self._free(place), what="a free lock", seconds=ENDS_SECONDS, pause=0.2)
+        ended = wait_until(_patient(look), what=f"a release in {place}", seconds=ENDS_SECONDS, pause=0.3)
+        free = _patient(lambda: self._free(place))
+        wait_until(free, what="a free lock", seconds=ENDS_SECONDS, pause=0.2)
         return ended
 
     def _free(self, place: str) -> bool:
@@ -257,6 +267,18 @@ class Carried:
     def _arns(self, names: Iterable[str]) -> str:
         where = f"arn:aws:secretsmanager:{self.account.region}:{ACCOUNT}:secret"
         return ",".join(f"{where}:{name}-??????" for name in dict.fromkeys(names))
+
+
+def _patient(look: Callable[[], T | None]) -> Callable[[], T | None]:
+    """What is not told in time, on a machine that is busy with five builds, is asked again."""
+
+    def asked() -> T | None:
+        try:
+            return look()
+        except TransientError:
+            return None
+
+    return asked
 
 
 def ask(url: str, host: str = "") -> tuple[int, str]:
