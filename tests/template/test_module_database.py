@@ -141,6 +141,9 @@ def test_enhanced_monitoring_has_a_role_that_only_it_may_take(engine: str) -> No
     [role] = rendered.of("AWS::IAM::Role").values()
     [statement] = role["AssumeRolePolicyDocument"]["Statement"]
     assert statement["Principal"] == {"Service": "monitoring.rds.amazonaws.com"}
+    assert role["ManagedPolicyArns"] == [
+        "arn:aws:iam::aws:policy/service-role/AmazonRDSEnhancedMonitoringRole"
+    ]
     assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": "123456789012"}
     assert statement["Condition"]["ArnLike"]["aws:SourceArn"].endswith(":db:orders*")
     instances = rendered.of("AWS::RDS::DBInstance").values()

@@ -172,6 +172,7 @@ def test_only_the_wearers_of_the_clients_group_reach_it(engine: str, port: int) 
     assert (rule["FromPort"], rule["ToPort"], rule["SourceSecurityGroupId"]) == (port, port, "<ClientGroup>")
     assert rendered.of("AWS::EC2::SecurityGroupIngress") == {}
     out = rendered["ClientToServer"]
+    assert (out["IpProtocol"], out["ToPort"]) == ("tcp", port)
     assert (out["GroupId"], out["FromPort"], out["DestinationSecurityGroupId"]) == (
         "<ClientGroup>",
         port,
