@@ -185,6 +185,12 @@ class Carried:
         """Its release in the environment that follows the branch, with its outcome."""
         return self._ended(self.places[0], build.deployments[self.places[0]])
 
+    def succeeded(self, deployment: Deployment, outcome: Outcome = Outcome.SUCCEEDED) -> Deployment:
+        """The same, which has to have that outcome; else what it failed with is told."""
+        if deployment.outcome is not outcome:
+            raise AssertionError(json.dumps(self.said("show", deployment.id), indent=1)[:6000])
+        return deployment
+
     def promote(self, released: Deployment) -> Deployment:
         """What ran there before, here."""
         return self.deployed("deploy", "--release", f"r{released.release}")

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from tidegate.domain.outcome import Outcome
 from tidegate.steps.resuming import COMPLETED
 
 from tests.docker.shop import address
@@ -26,7 +25,7 @@ def _harvestry(carried: Carried) -> None:
     before, changed = carried.running().task_definitions(), "spatial"
     tasks = _tasks(carried)
     released = carried.release("spatial alone", carried.sources.version("3.0.0", changed))
-    assert released.outcome is Outcome.SUCCEEDED, released.explanation
+    carried.succeeded(released)
     assert carried.order(released) == [changed]
     after = carried.running().task_definitions()
     assert {key for key in after if after[key] != before[key]} == {changed}
@@ -36,7 +35,7 @@ def _harvestry(carried: Carried) -> None:
 def _arive(carried: Carried) -> None:
     """One image rolls the API, then the worker."""
     released = carried.release("both", carried.sources.version("3.0.0"))
-    assert released.outcome is Outcome.SUCCEEDED, released.explanation
+    carried.succeeded(released)
     assert carried.order(released) == ["api", "worker"]
     lines = [
         (line.what, line.service)

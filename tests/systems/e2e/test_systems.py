@@ -76,7 +76,7 @@ def _the_first_push(carried: Carried) -> None:
         released = carried.release("first", carried.sources.every())
     else:
         released = _the_first_after_another(carried, carried.combination.before)
-    assert released.outcome is Outcome.SUCCEEDED, released.explanation
+    carried.succeeded(released)
     carried.first = released
     _what_runs_is(carried, released.release)
     if carried.migrates:
@@ -87,7 +87,7 @@ def _the_first_push(carried: Carried) -> None:
 def _a_migration(carried: Carried) -> None:
     files = carried.sources.migration() | carried.sources.version("2.0.0")
     released = carried.release("a label", files)
-    assert released.outcome is Outcome.SUCCEEDED, released.explanation
+    carried.succeeded(released)
     _what_runs_is(carried, released.release)
     if carried.migrates:
         assert carried.columns() == AFTER
@@ -103,7 +103,7 @@ def _a_broken_release(carried: Carried) -> None:
         if carried.account.engine is not None:
             files |= carried.sources.broken(service)
         released = carried.release("broken", files)
-    assert released.outcome is Outcome.FAILED_CLEAN, released.explanation
+    carried.succeeded(released, Outcome.FAILED_CLEAN)
     assert running.digests() == before, "every service is back on what ran"
     carried.developer.scratch.write(carried.sources.mended(service))
 
@@ -111,7 +111,7 @@ def _a_broken_release(carried: Carried) -> None:
 def _a_rollback(carried: Carried) -> None:
     assert carried.first is not None
     done = carried.deployed("rollback", "--reason", "the label is wrong")
-    assert done.outcome is Outcome.SUCCEEDED, done.explanation
+    carried.succeeded(done)
     assert done.release == carried.first.release
     _what_runs_is(carried, carried.first.release)
     _containers_answer(carried, "1.0.0")
@@ -122,7 +122,7 @@ def _a_rotation(carried: Carried) -> None:
     before = secret.credential()
     with logins.all_the_time(secret) as loop:
         done = carried.deployed("rotate", secret.name)
-    assert done.outcome is Outcome.ROTATED, done.explanation
+    carried.succeeded(done, Outcome.ROTATED)
     assert loop.refused == []
     assert loop.users[0] == before.username
     assert len(loop.users) == 2, "somebody logged in with the one, then with the other"
@@ -152,12 +152,12 @@ def _the_first_after_another(carried: Carried, before: str) -> Deployment:
     with _fault(carried, services[list(services)[-1]]):
         build = carried.build("first", carried.sources.every())
         failed = carried.followed(build)
-    assert failed.outcome is Outcome.FAILED_CLEAN, failed.explanation
+    carried.succeeded(failed, Outcome.FAILED_CLEAN)
     refused = carried.deployed("deploy", "--commit", build.commit)
-    assert refused.outcome is Outcome.REFUSED, refused.explanation
+    carried.succeeded(refused, Outcome.REFUSED)
     assert before in refused.explanation
     succeeded = carried.deployed("deploy", "--commit", build.commit, place=before)
-    assert succeeded.outcome is Outcome.SUCCEEDED, succeeded.explanation
+    carried.succeeded(succeeded)
     return carried.promote(succeeded)
 
 
