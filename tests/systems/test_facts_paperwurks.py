@@ -650,7 +650,7 @@ def test_what_prod_runs_is_not_expired_by_what_dev_builds() -> None:
         assert own["ImageScanningConfiguration"] == {"ScanOnPush": True}
         listed = json.loads(own["LifecyclePolicy"]["LifecyclePolicyText"])["rules"]
         [tagged] = [rule["selection"] for rule in listed if rule["selection"]["tagStatus"] == "tagged"]
-        assert tagged["countNumber"] >= 200
+        assert tagged["countNumber"] == 1000  # what a lagging environment runs is among them
 
 
 @each
