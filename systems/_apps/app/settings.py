@@ -111,8 +111,8 @@ def _database(environ: Mapping[str, str]) -> Credential | None:
         name, given = "DATABASE_HOST", {}
     else:
         return None
-    # What the secret says comes first; what it leaves out (a certificate, most of the time) may stand beside it.
-    said = {**{key: text for key, text in parts.items() if text}, **given}
+    # What is said together comes first; what that leaves out (a certificate, the login) may stand beside it.
+    said = {key: given.get(key) or text for key, text in parts.items()}
     lacking = [key for key in ("host", "username", "password") if not said.get(key)]
     if lacking:
         raise SettingsError(f"{name} has no {', '.join(lacking)}")

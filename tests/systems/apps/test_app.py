@@ -33,11 +33,25 @@ def _forms(database: Database) -> dict[str, dict[str, str]]:
         "Npgsql": {"ConnectionStrings__PostgreSQL": npgsql},
         "JSON around a connection string": {"DATABASE": json.dumps({"connection_string": npgsql})},
         "a variable for each key": database.parts,
+        "a URL, and the login beside it": {
+            "DATABASE_URL": f"{known['engine']}://{where}/{known['dbname']}",
+            "PGUSER": known["username"],
+            "PGPASSWORD": PASSWORD,
+            "PGSSLMODE": "disable",
+        },
     }
 
 
 @pytest.mark.parametrize(
-    "form", ["JSON", "URL", "Npgsql", "JSON around a connection string", "a variable for each key"]
+    "form",
+    [
+        "JSON",
+        "URL",
+        "Npgsql",
+        "JSON around a connection string",
+        "a variable for each key",
+        "a URL, and the login beside it",
+    ],
 )
 def test_a_login_in_each_form(form: str, postgres_database: Database, tmp_path: Path) -> None:
     app = App.copy(tmp_path / "app", _forms(postgres_database)[form])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -291,5 +292,8 @@ def ask(url: str, host: str = "") -> tuple[int, str]:
     """Status and body; no proxy is asked."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     request = urllib.request.Request(url, headers={"Host": host} if host else {})  # noqa: S310 -- of this machine
-    with opener.open(request, timeout=10) as answer:
-        return answer.status, answer.read().decode()
+    try:
+        with opener.open(request, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as refused:
+        return refused.code, refused.read().decode()
