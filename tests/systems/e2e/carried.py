@@ -30,8 +30,8 @@ from tests.systems.e2e.combinations import Combination
 from tests.systems.e2e.sources import APPS, Sources
 
 T = TypeVar("T")
-BUILDS_SECONDS = 300.0
-ENDS_SECONDS = 300.0
+BUILDS_SECONDS = 600.0
+ENDS_SECONDS = 600.0
 SETTLES_SECONDS = 120.0
 
 
