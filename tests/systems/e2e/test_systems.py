@@ -97,7 +97,7 @@ def _a_migration(carried: Carried) -> None:
 def _a_broken_release(carried: Carried) -> None:
     running = carried.running()
     before = running.digests()
-    service = list(carried.manifest["services"])[-1]
+    service = carried.sources.breakable(contained=carried.account.engine is not None)
     files = carried.sources.version("2.1.0")
     with _fault(carried, running.services[service]):
         if carried.account.engine is not None:
