@@ -64,7 +64,7 @@ class Sources:
         """The service that is broken: the last one, so that others have rolled before. A container of a worker has
         nobody who asks for its health: ECS takes it for well as soon as it runs, and one that ends a second later comes
         too late. So with containers it is the last one that listens."""
-        services = list(self.manifest["services"])
+        services: list[str] = list(self.manifest["services"])
         return next(key for key in reversed(services) if not (contained and _works(key)))
 
     def broken(self, service: str) -> dict[str, str]:
