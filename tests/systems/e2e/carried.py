@@ -220,6 +220,8 @@ class Carried:
             return found if found.outcome is not None else None
 
         ended = wait_until(_patient(look), what=f"a release in {place}", seconds=ENDS_SECONDS, pause=0.3)
+        if ended.outcome is Outcome.FAILED_DIRTY:
+            return ended  # which keeps the lock
         free = _patient(lambda: self._free(place))
         wait_until(free, what="a free lock", seconds=ENDS_SECONDS, pause=0.2)
         return ended
