@@ -88,6 +88,8 @@ class Carried:
             # Commands of the application that stands for the team's own.
             "ApiCommand": "python,-m,app,serve",
             "WorkerCommand": "python,-m,app,work",
+            # Its image trusts whom the machine trusts, which has the authority of the embedded databases among it.
+            "ConnectionOptions": ";SSL Mode=VerifyFull",
         }
         if self.account.engine is not None:
             given["BootstrapImage"] = bootstrap.push(
