@@ -45,8 +45,8 @@ $(CHECKOV)/.installed: requirements/checkov.txt
 demo: setup ## the main job, in the embedded cloud, in two minutes
 	$(BIN)/tidegate demo
 
-test: setup ## every test, two side by side: half of their time is waiting
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+test: setup ## every test, three side by side: more than half of their time is waiting
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 unit: setup ## the tests that need nothing but Python, in seconds
 	$(BIN)/pytest tests/unit -q

@@ -24,7 +24,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _TESTS = Path(__file__).parent
-# Two workers take whole files, in this order: a long one that came last would be waited for by the other worker.
+# Workers take whole files, in this order: a long one that came last would be waited for by the others.
 _SLOW_FIRST = ("docker", "faults", "e2e", "databases", "integration", "recipes", "machines")
 
 
