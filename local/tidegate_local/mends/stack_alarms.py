@@ -1,7 +1,7 @@
 """An alarm on an expression is made, though nothing computes it.
 
-AWS: an alarm has MetricName and Namespace, or Metrics with one expression that is returned (CloudFormation template
-reference, AWS::CloudWatch::Alarm). MiniStack: fails the resource that has Metrics.
+AWS: an alarm has MetricName and Namespace, or Metrics with one expression that is returned, and not both (CloudFormation
+template reference, AWS::CloudWatch::Alarm). MiniStack: fails the resource that has Metrics.
 Mended by keeping such an alarm, which tells its Metrics; its state is INSUFFICIENT_DATA until SetAlarmState.
 """
 
@@ -13,6 +13,7 @@ from tidegate_local.resources import shapes
 from tidegate_local.seam import graft
 
 Json = dict[str, Any]
+_OF_ONE_METRIC = ("MetricName", "Namespace", "Statistic", "Period", "Unit", "ExtendedStatistic")
 
 
 def install() -> None:
@@ -22,11 +23,14 @@ def install() -> None:
         metrics = props.get("Metrics")
         if not metrics:
             return dict(original(name, props))
+        both = next((key for key in (*_OF_ONE_METRIC, "Dimensions") if props.get(key)), None)
+        if both is not None:
+            raise ValueError(f"Metrics and {both} exclude one another")
         # It asks for a metric; then there is none.
         named = {**props, "MetricName": "-", "Namespace": "-", "Metrics": None}
         own = shapes.request("cloudwatch", "PutMetricAlarm", {"Metrics": metrics})
         alarm = {**original(name, named), **own, "Dimensions": []}
-        for absent in ("MetricName", "Namespace", "Statistic", "Period", "Unit", "ExtendedStatistic"):
+        for absent in _OF_ONE_METRIC:
             alarm.pop(absent, None)
         return alarm
 
