@@ -1,7 +1,7 @@
 """An alarm on an expression is made, though nothing computes it.
 
-AWS: an alarm has MetricName and Namespace, or Metrics with one expression that is returned, and not both (CloudFormation
-template reference, AWS::CloudWatch::Alarm). MiniStack: fails the resource that has Metrics.
+AWS: an alarm has MetricName and Namespace, or Metrics with one expression that is returned, and not both
+(CloudFormation template reference, AWS::CloudWatch::Alarm). MiniStack: fails the resource that has Metrics.
 Mended by keeping such an alarm, which tells its Metrics; its state is INSUFFICIENT_DATA until SetAlarmState.
 """
 
