@@ -6,6 +6,7 @@ So two databases may have users and databases of the same names, as in AWS, and 
 import secrets
 import shutil
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -46,7 +47,7 @@ class Master:
     database: str
 
 
-class Database:
+class Database(ABC):
     """A server that is being started, runs, or has failed. `host` and `port` are known from the beginning."""
 
     def __init__(self, host: str, port: int) -> None:
@@ -67,13 +68,13 @@ class Database:
         self._failure = failure
         self._known.set()
 
+    @abstractmethod
     def set_password(self, password: str) -> None:
         """Let the master user sign in with that from now on. Raises the driver's errors."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stop(self) -> None:
         """End it, and remove what it has."""
-        raise NotImplementedError
 
 
 class Servers:
